@@ -1,0 +1,1 @@
+"""Convolutional networks, from kernel to classifier: the helper library of the course."""
