@@ -99,12 +99,13 @@ def fit(
 ) -> History:
     """Train a compiled model, or replay the recorded run that has the same recipe.
 
-    The arguments are those of ``keras.Model.fit``, plus the last two. Call ``keras.utils.set_random_seed(1)``,
-    or another number, right before the model is built: a run is replayed only for a model that starts from
-    the same weights. Kernels are kept in half precision (float16), also in the model just trained, so that a
-    replay gives the very same network. A replay brings back weights and history, not the memory of the
-    optimizer.
+    The arguments are those of ``keras.Model.fit``, plus the last two. Call
+    ``keras.utils.set_random_seed(1)``, or another number, right before the model is built: a run is replayed
+    only for a model that starts from the same weights. Kernels are kept in half precision (float16), also in
+    the model just trained, so that a replay gives the very same network. A replay brings back weights and
+    history, not the memory of the optimizer.
 
+    A run on other data is mentioned, and replayed only with ``COURSE_REPLAY=other-data`` in the environment.
     With ``COURSE_SMOKE=1`` in the environment it trains for real, but on 256 images for one epoch, and
     neither replays nor records.
 
@@ -170,13 +171,11 @@ def fit(
             name, why_not = None, str(reason)
         else:
             name = f"{digest(json.dumps(written, sort_keys=True))}-{data}.npz"
-            run = None if fresh else _recorded_run(name, written, data, model.get_weights())
+            run = None if fresh else _find_run(name, written, data, model.get_weights())
             if run is not None:
                 model.set_weights(run["weights"])
                 print(_sentence(run))
                 return History(run["history"], run["seconds"], run["note"], replayed=True)
-            if not fresh:
-                _mention_other_data(name)
         if seed is not None:
             keras.utils.set_random_seed(seed)  # the same order of the images, whatever was drawn before
         history, seconds = train(x, y, validation_data=validation_data, epochs=epochs)
@@ -296,6 +295,10 @@ def _folders() -> list[Path]:
     return list(dict.fromkeys([runs_folder(), published]))
 
 
+def _find_run(name: str, written: dict[str, Any], data: str, weights: list[Array]) -> dict[str, Any] | None:
+    return _recorded_run(name, written, data, weights) or _run_on_other_data(name, written, weights)
+
+
 def _recorded_run(
     name: str, written: dict[str, Any], data: str, weights: list[Array]
 ) -> dict[str, Any] | None:
@@ -321,14 +324,21 @@ def _sentence(run: dict[str, Any]) -> str:
     )
 
 
-def _mention_other_data(name: str) -> None:
-    """Say so when the same network was recorded on other data: the wait to come can then be judged."""
+def _run_on_other_data(name: str, written: dict[str, Any], weights: list[Array]) -> dict[str, Any] | None:
+    """Find a run with this recipe on other data; return it if the reader asked for that, else mention it."""
     for folder in _folders():
         for path in sorted(folder.glob(f"{name.split('-')[0]}-*.npz")):
-            with contextlib.suppress(*record.DAMAGE), np.load(path, allow_pickle=False) as archive:
-                run = json.loads(archive["record"].tobytes())
+            with contextlib.suppress(*record.DAMAGE):
+                run = record.load(path, weights)
+                if path.name == name or run["recipe"] != written:
+                    continue
+                if os.environ.get("COURSE_REPLAY") == "other-data":
+                    print("These are not the data of the recorded run, which is replayed as you asked.")
+                    return run
                 print(
                     f"A run like this one was recorded on other data ({run['note']}), so it is not replayed. "
-                    f"It took {duration(sum(run['seconds']))} there."
+                    f"It took {duration(sum(run['seconds']))} there. With COURSE_REPLAY=other-data in the "
+                    "environment it is loaded all the same."
                 )
-                return
+                return None
+    return None
