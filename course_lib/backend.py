@@ -36,3 +36,4 @@ with _native_log_left_out():
 
     tensorflow.config.list_physical_devices("GPU")  # looks for a GPU now, so that its messages come now
     tensorflow.zeros(1)
+    tensorflow.get_logger().setLevel("ERROR")  # else each new network is warned of as a "retracing"

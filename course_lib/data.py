@@ -27,6 +27,8 @@ import numpy.typing as npt
 import platformdirs
 import pooch
 
+__all__ = ["Dataset", "load_cifar10", "load_mnist"]
+
 Images = npt.NDArray[np.uint8]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -95,7 +97,7 @@ MNIST = _Official(
     image_shape=(28, 28),
     class_names=tuple("0123456789"),
     filename="mnist.npz",
-    # The file of keras.datasets.mnist; the second address is where Keras kept it until 2018.
+    # The file of keras.datasets.mnist; the second address is where Keras kept it before.
     sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
     mirrors=(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
@@ -203,7 +205,7 @@ def load_cifar10() -> Dataset:
     return _from_archive(_in_data_folder(CIFAR10.filename) or _downloaded(CIFAR10), CIFAR10)
 
 
-# Where the files are
+# --- where the files are ---------------------------------------------------------------------------------
 
 
 def _sample_wanted() -> bool:
@@ -274,7 +276,7 @@ def _delete_leftovers(folder: Path) -> None:
                 leftover.unlink()
 
 
-# Reading them. Nothing here executes what it reads.
+# --- reading them: nothing here executes what it reads ---------------------------------------------------
 
 
 def _wrong(path: Path, expected: str, found: str) -> ValueError:
@@ -378,7 +380,7 @@ def _checked(arrays: dict[str, Images], official: _Official, path: Path, note: s
     return Dataset(**{name: arrays[name] for name in ARRAYS}, class_names=official.class_names, note=note)
 
 
-# The offline sample
+# --- the offline sample ----------------------------------------------------------------------------------
 
 
 def _said_aloud(sample: Dataset) -> Dataset:
