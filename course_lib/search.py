@@ -10,7 +10,6 @@ same whether or not it was interrupted, and whichever process trained it.
 
 import hashlib
 import json
-import logging
 import os
 import random
 import sys
@@ -35,9 +34,6 @@ from course_lib.backend import keras
 from course_lib.training import SMOKE_IMAGES, duration, smoke
 
 __all__ = ["search"]
-
-# TensorFlow compiles each new network anew. It takes so many of them for a mistake, and warns.
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 Array = npt.NDArray[Any]
 Histories = dict[str, list[float]]  # metric → its value after each epoch

@@ -317,10 +317,10 @@ def _recorded_run(
 
 
 def _sentence(run: dict[str, Any]) -> str:
-    data = f" of {run['note']}" if run["note"] else ""
+    data = run["note"] or f"{run['examples']:,} examples"
     return (
-        f"Replayed: trained on {run['date']} ({run['machine']}), {len(run['seconds'])} epochs in "
-        f"{duration(sum(run['seconds']))}, on {run['examples']:,} examples{data}."
+        f"Replayed: {len(run['seconds'])} epochs, which took {duration(sum(run['seconds']))} "
+        f"on {run['date']} ({run['machine']}).\n    Data: {data}"
     )
 
 
