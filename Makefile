@@ -7,6 +7,14 @@ READY := .venv/ready
 RUN   := .venv/bin
 PIP   := $(RUN)/python -m pip --disable-pip-version-check install
 
+# Another version of Python, named on purpose, begins a new .venv.
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) $(VERSION)),$(shell $(RUN)/python $(VERSION) 2>&1))
+$(shell rm -f $(READY))
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help book test lab execute test-recorded bench clean
 
@@ -21,7 +29,8 @@ help:
 book: $(READY)  ## build the book from the stored outputs into _build/html
 	$(RUN)/jupyter-book build . --path-output . -W -n --keep-going
 	@echo
-	@echo "The book is ready. Open file://$(CURDIR)/_build/html/index.html"
+	@$(RUN)/python -c 'from pathlib import Path; \
+		print("The book is ready. Open", Path("_build/html/index.html").resolve().as_uri())'
 
 test: $(READY)  ## check all that must hold on any machine, without network or data
 	$(RUN)/ruff check
@@ -44,7 +53,7 @@ bench: $(READY)  ## time the library beside its peers
 	$(RUN)/python -m benchmarks
 
 clean:  ## remove all that was made here, .venv included; what was downloaded or trained stays
-	rm -rf .venv _build course_lib.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv _build course_lib.egg-info __pycache__ .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find course_lib tests benchmarks chapters -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # An interrupted set-up leaves no $(READY), and the next one starts from an empty .venv.

@@ -9,7 +9,13 @@ import hypothesis
 import pytest
 
 # The same examples on every machine and in CI; a slow machine is no error.
-hypothesis.settings.register_profile("course", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "course",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("course")
 
 # What the cells of a notebook find in their environment.

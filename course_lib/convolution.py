@@ -322,6 +322,8 @@ def _windows(images: Array, kernel: tuple[int, ...], stride: int, padding: Paddi
 
 def _real(values: ArrayLike, name: str, dimensions: int) -> Array:
     """Return `values` as an array of finite real numbers with that many dimensions."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} of shape {np.shape(values)} holds masked numbers; none may be missing")
     try:
         array = np.asarray(values)
     except ValueError:

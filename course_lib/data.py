@@ -24,8 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 import pooch
+
+from course_lib.cache import cache_folder
 
 __all__ = ["Dataset", "load_cifar10", "load_mnist"]
 
@@ -231,17 +232,13 @@ def _in_data_folder(name: str) -> Path | None:
     return folder / name if (folder / name).exists() else None
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("COURSE_CACHE_DIR") or platformdirs.user_cache_dir("course_lib")) / "data"
-
-
 def _downloaded(official: _Official) -> Path:
     """The official file in the cache, downloaded if it is not there.
 
     pooch writes to a temporary file, checks the SHA-256, and only then renames it: what has the right name
     is whole.
     """
-    folder = _cache_folder()
+    folder = cache_folder("data")
     path = folder / official.filename
     if path.exists() and pooch.file_hash(str(path)) == official.sha256:
         return path

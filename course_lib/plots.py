@@ -97,7 +97,7 @@ def sliding_window(X: ArrayLike, K: ArrayLike, row: int, column: int) -> Figure:
     panels = {
         "picture X": picture,
         "kernel K": kernel,
-        "products": window * kernel,
+        "products": window * kernel.astype(float),
         f"sum: {feature_map[row, column]:g}".replace("-", "−"): feature_map,
     }
     widths = [panel.shape[1] for panel in panels.values()]

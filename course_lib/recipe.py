@@ -74,6 +74,8 @@ def recipe(
         "callbacks": [_describe_callback(callback) for callback in callbacks],
         **arguments,
     }
+    if compiled.get("weighted_metrics"):
+        description["weighted metrics"] = _describe(compiled["weighted_metrics"])
     plain: dict[str, Any] = json.loads(json.dumps(description))
     return plain
 
@@ -135,10 +137,9 @@ def _describe(value: Any) -> Any:
         return {str(key): _describe(item) for key, item in value.items()}
     if inspect.isfunction(value):
         return value.__name__ if value.__module__.startswith("keras.") else _describe_function(value)
-    try:
-        config = value.get_config()
-    except (AttributeError, NotImplementedError):
-        raise NotDescribable(f"{type(value).__name__} has no get_config()") from None
+    if not _is_keras(type(value)) or not hasattr(value, "get_config"):
+        raise NotDescribable(f"{type(value).__name__} is not a part of Keras")
+    config = value.get_config()
 
     defaults = _default_settings(type(value), config)
     settings = {
@@ -149,8 +150,7 @@ def _describe(value: Any) -> Any:
     policy = getattr(getattr(value, "dtype_policy", None), "name", "float32")
     if policy != "float32":
         settings["dtype"] = policy
-    description = [type(value).__name__, settings]
-    return description if _is_keras(type(value)) else [*description, _source(type(value))]
+    return [type(value).__name__, settings]
 
 
 def _default_settings(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
@@ -169,18 +169,27 @@ def _describe_callback(callback: keras.callbacks.Callback) -> list[Any]:
     kind = type(callback)
     if kind.__name__ not in REPLAYABLE or not _is_keras(kind):
         raise NotDescribable(f"the callback {kind.__name__} may do more than change weights and history")
-    settings = {
-        name: _describe(getattr(callback, name))
-        for name, parameter in sorted(inspect.signature(kind).parameters.items())
-        if name != "verbose" and getattr(callback, name, parameter.default) != parameter.default
-    }
+    settings = {}
+    for name, parameter in sorted(inspect.signature(kind).parameters.items()):
+        value = getattr(callback, name, parameter.default)
+        if name == "min_delta":
+            value = abs(value)  # Keras turns its sign when a training begins
+        if name != "verbose" and value != parameter.default:
+            settings[name] = _describe(value)
     return [kind.__name__, settings]
 
 
 def _describe_function(function: Any) -> Any:
     """Write a function as its source and the plain values that it takes from around it."""
+    if any(inspect.iscode(constant) for constant in function.__code__.co_consts):
+        raise NotDescribable(f"the function {function.__name__} holds another one")
     around = inspect.getclosurevars(function)
-    values = {**around.globals, **around.nonlocals}
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    values = {**around.globals, **around.nonlocals, **defaults}
     try:
         plain = {k: _describe(v) for k, v in sorted(values.items()) if not inspect.ismodule(v)}
     except NotDescribable as reason:
@@ -192,11 +201,11 @@ def _is_keras(kind: type) -> bool:
     return kind.__module__.split(".")[0] == "keras"
 
 
-def _source(thing: Any) -> str:
+def _source(function: Any) -> str:
     try:
-        return textwrap.dedent(inspect.getsource(thing)).strip()
+        return textwrap.dedent(inspect.getsource(function)).strip()
     except (OSError, TypeError):
-        raise NotDescribable(f"the source of {thing.__name__} can't be found") from None
+        raise NotDescribable(f"the source of {function.__name__} can't be found") from None
 
 
 def current_seed() -> int | None:
@@ -220,7 +229,7 @@ def _start(model: keras.Model, seed: int | None) -> Any:
             here = model.get_weights()
             if all(np.array_equal(a, b) for a, b in zip(drawn, here, strict=True)):
                 return ["drawn with seed", seed]
-    return ["weights", digest(*model.get_weights())]
+    return ["weights", digest(*model.get_weights()), "seed", seed]
 
 
 def digest(*parts: Array | str) -> str:

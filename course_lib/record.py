@@ -3,11 +3,13 @@
 Reading it executes nothing, and nothing in it is believed before it is checked.
 """
 
+import contextlib
+import itertools
 import json
 import os
+import time
 import uuid
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,21 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-DAMAGE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-)
+# What a record says beside its weights.
+KINDS = {
+    "recipe": dict,
+    "data": str,
+    "history": dict,
+    "seconds": list,
+    "note": str,
+    "examples": int,
+    "date": str,
+    "machine": str,
+}
+
+
+class Damaged(Exception):
+    """A file is truncated, altered, not a record, or of another network."""
 
 
 def load(path: Path, now: list[Array]) -> dict[str, Any]:
@@ -38,9 +45,16 @@ def load(path: Path, now: list[Array]) -> dict[str, Any]:
 
     Raises
     ------
-    DAMAGE
-        One of these: the file is truncated, altered, not a record, or of another network.
+    Damaged
+        The file is truncated, altered, not a record, or of another network.
     """
+    try:
+        return _load(path, now)
+    except Exception as problem:  # zipfile, zlib, json and NumPy have a dozen kinds of error
+        raise Damaged(str(problem) or type(problem).__name__) from problem
+
+
+def _load(path: Path, now: list[Array]) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:  # before unpacking: nothing may be larger than it should
         for index, value in enumerate(now):
             if archive.getinfo(f"weight_{index}.npy").file_size > value.nbytes + 1024:
@@ -55,9 +69,14 @@ def load(path: Path, now: list[Array]) -> dict[str, Any]:
     for index, (value, here) in enumerate(zip(weights, now, strict=True)):
         if value.shape != here.shape:
             raise ValueError(f"weight {index} has the shape {value.shape}, not {here.shape}")
-    for key, kind in {"history": dict, "seconds": list, "note": str, "date": str, "examples": int}.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"weight {index} is not finite")
+    for key, kind in KINDS.items():
         if not isinstance(run[key], kind):
-            raise ValueError(f"{key!r} is missing or of the wrong type")
+            raise ValueError(f"{key!r} is of the wrong type")
+    numbers = [*run["seconds"], *itertools.chain(*run["history"].values())]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("its history holds something other than numbers")
     if any(len(values) != len(run["seconds"]) for values in run["history"].values()):
         raise ValueError("its history does not have a value for each epoch")
     return {**run, "weights": [value.astype(here.dtype) for value, here in zip(weights, now, strict=True)]}
@@ -66,6 +85,7 @@ def load(path: Path, now: list[Array]) -> dict[str, Any]:
 def save(path: Path, record: dict[str, Any], weights: list[Array]) -> None:
     """Write a run and its weights, beside and then renamed: there is never half of one under its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _delete_leftovers(path.parent)
     text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
     arrays: dict[str, Any] = {f"weight_{index}": value for index, value in enumerate(weights)}
     beside = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.part")
@@ -78,3 +98,11 @@ def save(path: Path, record: dict[str, Any], weights: list[Array]) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written: a live one needs seconds, not an hour."""
+    for leftover in folder.glob("*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 3600:
+                leftover.unlink()

@@ -24,14 +24,14 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import optuna
-import platformdirs
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from course_lib.backend import keras
-from course_lib.training import SMOKE_IMAGES, duration, smoke
+from course_lib.cache import cache_folder
+from course_lib.training import SMOKE_IMAGES, best_index, duration, smoke
 
 __all__ = ["search"]
 
@@ -142,7 +142,7 @@ def search(
         epochs,
         batch_size,
         validation_split,
-        searches_folder() / folder,
+        cache_folder("searches") / folder,
         monitor,
         patience,
         seed,
@@ -155,11 +155,6 @@ def search(
         elif plan.something_left(study):
             _work_with_dask(plan, progress, client)
     return study
-
-
-def searches_folder() -> Path:
-    """Return the folder where searches live unless they name another one."""
-    return Path(os.environ.get("COURSE_CACHE_DIR") or platformdirs.user_cache_dir("course_lib")) / "searches"
 
 
 @dataclass(frozen=True)
@@ -243,8 +238,7 @@ class _Plan:
 
     def best_epoch(self, values: list[float]) -> int:
         """Return the index of the best value."""
-        best = np.argmin if "loss" in self.monitor else np.argmax
-        return int(best(np.nan_to_num(values, nan=np.inf if "loss" in self.monitor else -np.inf)))
+        return best_index(self.monitor, values)
 
     def ends(self, values: list[float]) -> bool:
         """Tell whether a trial with these values of `monitor` has had all its epochs, or stops early."""
@@ -311,7 +305,7 @@ def _train(plan: _Plan, study: optuna.Study, trial: optuna.Trial, progress: "_Pr
 
     checkpoint = plan.folder / f"trial-{trial.number}.npz"
     history, seconds = _restore(checkpoint, network, trial.number)
-    state = TrialState.COMPLETE
+    state = _report(plan, study, trial, history)  # a kill may have come between checkpoint and report
     while not plan.ends(history.get(plan.monitor, [])) and state == TrialState.COMPLETE:
         epoch, start = len(seconds), time.perf_counter()
         keras.utils.set_random_seed(plan.random_seed(trial.number, epoch))
@@ -330,12 +324,7 @@ def _train(plan: _Plan, study: optuna.Study, trial: optuna.Trial, progress: "_Pr
         for name, values in logs.items():
             history.setdefault(name, []).append(float(values[0]))
         _save(checkpoint, network, history, seconds)
-        reported = study.trials[trial.number].intermediate_values
-        for step, value in enumerate(history[plan.monitor], start=1):
-            if step not in reported:
-                trial.report(value, step)
-        if trial.should_prune():
-            state = TrialState.PRUNED
+        state = _report(plan, study, trial, history)
         if progress:
             progress.update()
 
@@ -347,6 +336,15 @@ def _train(plan: _Plan, study: optuna.Study, trial: optuna.Trial, progress: "_Pr
         state = TrialState.FAIL
     study.tell(trial.number, best if state == TrialState.COMPLETE else None, state)
     checkpoint.unlink(missing_ok=True)
+
+
+def _report(plan: _Plan, study: optuna.Study, trial: optuna.Trial, history: Histories) -> TrialState:
+    """Tell Optuna of the epochs that it does not know yet; return whether the trial is pruned."""
+    reported = study.trials[trial.number].intermediate_values
+    for step, value in enumerate(history.get(plan.monitor, []), start=1):
+        if step not in reported:
+            trial.report(value, step)
+    return TrialState.PRUNED if history and trial.should_prune() else TrialState.COMPLETE
 
 
 @contextmanager
@@ -492,8 +490,10 @@ class _JournalLock(JournalFileOpenLock):
         self._path = Path(journal + ".lock")
 
     def acquire(self) -> bool:
-        self._file = self._path.open("ab")
-        return _lock(self._file, wait=True)
+        file = self._path.open("ab")
+        _lock(file, wait=True)
+        self._file = file
+        return True
 
     def release(self) -> None:
         self._file.close()

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from tqdm import tqdm
 
 from course_lib import record
 from course_lib.backend import keras
+from course_lib.cache import cache_folder
 from course_lib.recipe import NotDescribable, current_seed, digest, random_state_kept, recipe
 
 __all__ = ["History", "fit"]
@@ -71,17 +71,24 @@ class History:
         """
         if metric not in self.history:
             raise ValueError(f"{metric!r} was not recorded; recorded were {', '.join(self.history)}")
-        values = self.history[metric]
-        return int(np.argmin(values) if "loss" in metric else np.argmax(values)) + 1
+        return best_index(metric, self.history[metric]) + 1
 
     def best(self, metric: str = "val_loss") -> float:
         """Return the value of ``metric`` at its best epoch."""
-        return self.history[metric][self.best_epoch(metric) - 1]
+        epoch = self.best_epoch(metric)
+        return self.history[metric][epoch - 1]
 
     def __repr__(self) -> str:
         """Return the last epoch in one line."""
         last = ", ".join(f"{name} {values[-1]:.4f}" for name, values in self.history.items())
         return f"<History: {self.epochs} epochs; the last: {last}>"
+
+
+def best_index(metric: str, values: Sequence[float]) -> int:
+    """Return where a loss is lowest, or any other metric highest; a value that is no number is never best."""
+    lower_is_better = "loss" in metric
+    numbers = np.nan_to_num(values, nan=np.inf if lower_is_better else -np.inf, posinf=np.inf, neginf=-np.inf)
+    return int(np.argmin(numbers) if lower_is_better else np.argmax(numbers))
 
 
 def fit(
@@ -181,7 +188,11 @@ def fit(
         history, seconds = train(x, y, validation_data=validation_data, epochs=epochs)
 
     weights = [_half_precision(value) for value in model.get_weights()]
-    model.set_weights([value.astype(np.float32) for value in weights])
+    model.set_weights(
+        [value.astype(now.dtype) for value, now in zip(weights, model.get_weights(), strict=True)]
+    )
+    if name is not None and not all(np.isfinite(value).all() for value in weights):
+        name, why_not = None, "some weights are no longer numbers"
     if name is None:
         outcome = f"not recorded, because {why_not}"
     else:
@@ -197,7 +208,7 @@ def fit(
             "keras": keras.__version__,
         }
         try:
-            record.save(runs_folder() / name, run, weights)
+            record.save(cache_folder("runs") / name, run, weights)
             outcome = "recorded for the next time"
         except OSError as error:
             outcome = f"not recorded: {error}"
@@ -208,14 +219,6 @@ def fit(
 def smoke() -> bool:
     """Tell whether this is a smoke test (``COURSE_SMOKE=1``): everything runs, nothing is learned."""
     return os.environ.get("COURSE_SMOKE", "0") not in ("", "0")
-
-
-def runs_folder() -> Path:
-    """Return the folder where new runs are recorded: ``COURSE_RUNS_DIR``, or ``runs`` in the user's cache."""
-    if os.environ.get("COURSE_RUNS_DIR"):
-        return Path(os.environ["COURSE_RUNS_DIR"])
-    cache = os.environ.get("COURSE_CACHE_DIR") or platformdirs.user_cache_dir("course_lib")
-    return Path(cache) / "runs"
 
 
 def duration(seconds: float) -> str:
@@ -292,7 +295,7 @@ def _half_precision(value: Array) -> Array:
 def _folders() -> list[Path]:
     """Where recorded runs are looked for: the reader's own first, then those of the published book."""
     published = Path(str(importlib.resources.files("course_lib") / "recorded"))
-    return list(dict.fromkeys([runs_folder(), published]))
+    return list(dict.fromkeys([cache_folder("runs"), published]))
 
 
 def _find_run(name: str, written: dict[str, Any], data: str, weights: list[Array]) -> dict[str, Any] | None:
@@ -308,8 +311,8 @@ def _recorded_run(
             try:
                 run = record.load(path, weights)
                 if run["recipe"] != written or run["data"] != data:
-                    raise ValueError("it holds the run of another recipe")
-            except record.DAMAGE as error:
+                    raise record.Damaged("it holds the run of another recipe")
+            except record.Damaged as error:
                 print(f"The recorded run {name} is damaged ({error}), so it is not used.")
             else:
                 return run
@@ -328,7 +331,7 @@ def _run_on_other_data(name: str, written: dict[str, Any], weights: list[Array])
     """Find a run with this recipe on other data; return it if the reader asked for that, else mention it."""
     for folder in _folders():
         for path in sorted(folder.glob(f"{name.split('-')[0]}-*.npz")):
-            with contextlib.suppress(*record.DAMAGE):
+            with contextlib.suppress(record.Damaged):
                 run = record.load(path, weights)
                 if path.name == name or run["recipe"] != written:
                     continue

@@ -116,7 +116,8 @@ def test_no_page_contacts_another_host(book, pages):
     assert [file for file in fetched if not file.is_file()] == []
     styles = [file for file in fetched if file.suffix == ".css"]
     outside = {
-        file.name: re.findall(r"url\(['\"]?((?:https?:)?//[^)]+)", file.read_text()) for file in styles
+        file.name: re.findall(r"url\(['\"]?((?:https?:)?//[^)]+)", file.read_text(encoding="utf8"))
+        for file in styles
     }
     assert {name: found for name, found in outside.items() if found} == {}
 

@@ -244,6 +244,10 @@ REFUSED = {
         lambda: convolution(ONES, K * np.inf),
         "K of shape (3, 3) holds NaN or infinity",
     ),
+    "masked picture": (
+        lambda: convolution(np.ma.masked_equal(ONES, 1), K),
+        "X of shape (4, 4) holds masked numbers",
+    ),
     "empty picture": (lambda: convolution(np.ones((0, 4)), K), "X is empty: its shape is (0, 4)"),
     "empty kernel": (lambda: convolution(ONES, np.ones((3, 0))), "K is empty: its shape is (3, 0)"),
     "words": (lambda: convolution([["a", "b"]], [[1]]), "X must hold real numbers, but its type is <U1"),

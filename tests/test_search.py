@@ -30,7 +30,7 @@ class Observed(keras.Sequential):
         epoch = kwargs["initial_epoch"]
         note(f"begin {epoch}")
         if os.environ.get("HANG_IN_EPOCH") == str(epoch):
-            time.sleep(60)
+            time.sleep(600)  # it is killed long before
         if os.environ.get("INTERRUPT_IN_EPOCH") == str(epoch):
             raise KeyboardInterrupt
         history = super().fit(*args, **kwargs)
@@ -168,8 +168,10 @@ def test_shared_with_a_process_that_is_killed(tmp_path, undisturbed, capfd):
         [sys.executable, "-c", program], cwd=Path(__file__).parent, env=os.environ | {"HANG_IN_EPOCH": "1"}
     )
     try:
+        deadline = time.monotonic() + 120
         while f"begin 1 {other.pid}" not in noted():
             assert other.poll() is None
+            assert time.monotonic() < deadline, "the other process has not begun"
             time.sleep(0.05)
         states = [trial.state for trial in run(tmp_path, trials=3).trials]
         assert states == [TrialState.RUNNING, TrialState.COMPLETE, TrialState.COMPLETE]
@@ -185,7 +187,9 @@ def test_shared_with_a_process_that_is_killed(tmp_path, undisturbed, capfd):
 def build_together(**hyperparameters):
     """Begin when both workers are there, so that neither does all the work."""
     note("built")
+    deadline = time.monotonic() + 120
     while len({line.split()[-1] for line in noted("built")}) < 2:
+        assert time.monotonic() < deadline, "the other worker has not begun"
         time.sleep(0.05)
     random.random()  # as Dask's own threads do
     return build(**hyperparameters)
@@ -217,6 +221,25 @@ def test_dask_workers_with_threads(tmp_path):
         pytest.raises(ValueError, match="exactly one"),
     ):
         run(tmp_path, client=client)
+
+
+def test_interrupted_between_checkpoint_and_report(tmp_path, undisturbed, monkeypatch):
+    from course_lib import search as module
+
+    save = module._save
+
+    def save_and_stop(path, network, history, seconds):
+        save(path, network, history, seconds)
+        if len(seconds) == SETTINGS["epochs"]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, trials=1)
+    monkeypatch.setattr(module, "_save", save)
+    trials = run(tmp_path, trials=1).trials
+    assert_same(trials, undisturbed[:1])
+    assert len(trials[0].intermediate_values) == SETTINGS["epochs"]
 
 
 def test_early_stopping_across_an_interruption(tmp_path, monkeypatch):

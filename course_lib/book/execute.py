@@ -9,6 +9,7 @@ chapter is replaced only when its last cell has run. What `fit` trains on the wa
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def forget_the_machine(book: NotebookNode) -> None:
     }
     for cell in book.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":  # of a progress bar that was wiped away, blanks remain
+            cell.outputs = [
+                out for out in cell.outputs if out.get("name") != "stderr" or "\r" not in out.text[-2:]
+            ]
         for output in cell.get("outputs", []):
             output.pop("transient", None)
 
@@ -94,17 +99,22 @@ def main(names: list[str]) -> None:
     chapters = [Path(name).resolve() for name in names] or chapters_of_the_book()
     if missing := [str(path) for path in chapters if not path.is_file()]:
         raise SystemExit(f"no such chapter: {', '.join(missing)}")
-    os.environ.pop("COURSE_SMOKE", None)
+    for name in ("COURSE_SMOKE", "COURSE_REPLAY"):
+        os.environ.pop(name, None)
     if folder := os.environ.get("COURSE_DATA_DIR"):
         os.environ["COURSE_DATA_DIR"] = str(Path(folder).resolve())  # a kernel starts in its chapter's folder
     os.environ["COURSE_RUNS_DIR"] = str(ROOT / "course_lib" / "recorded")
     cells = sum(number_of_code_cells(nbformat.read(path, as_version=4)) for path in chapters)
-    with tqdm(
-        total=cells,
-        unit="cell",
-        dynamic_ncols=True,
-        bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}<{remaining}]",
-    ) as bar:
+    with (
+        tempfile.TemporaryDirectory(prefix="searches-") as searches,
+        tqdm(
+            total=cells,
+            unit="cell",
+            dynamic_ncols=True,
+            bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}<{remaining}]",
+        ) as bar,
+    ):
+        os.environ["COURSE_SEARCHES_DIR"] = searches  # every search of the chapters begins anew
         for path in chapters:
             execute(path, bar)
     print(f"{len(chapters)} of the book's chapters ran and hold their new outputs")
