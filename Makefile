@@ -10,7 +10,9 @@ PIP   := $(RUN)/python -m pip --disable-pip-version-check install
 # Another version of Python, named on purpose, begins a new .venv.
 VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 ifneq ($(origin PYTHON),file)
-ifneq ($(shell $(PYTHON) $(VERSION)),$(shell $(RUN)/python $(VERSION) 2>&1))
+NAMED := $(shell $(PYTHON) $(VERSION) 2>&1)
+PRESENT := $(shell $(RUN)/python $(VERSION) 2>&1)
+ifneq ($(filter-out $(PRESENT),$(filter 3.%,$(NAMED))),)
 $(shell rm -f $(READY))
 endif
 endif
