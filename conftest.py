@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     own = tempfile.TemporaryDirectory(prefix="course-")
     config.add_cleanup(own.cleanup)
-    notebook = {"COURSE_CACHE_DIR": own.name, "IPYTHONDIR": own.name, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    notebook = {"COURSE_CACHE_DIR": own.name, "IPYTHONDIR": own.name}
     if config.getoption("nbval"):
         if not data or not Path(data).is_dir():
             raise pytest.UsageError(
