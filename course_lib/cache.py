@@ -7,7 +7,7 @@ import platformdirs
 
 
 def cache_folder(room: str) -> Path:
-    """Return the folder for ``"data"``, ``"runs"`` or ``"searches"``.
+    """Return the folder for ``"data"``, ``"runs"``, ``"searches"`` or ``"pyodide"``.
 
     It lies below the folder named by ``COURSE_CACHE_DIR``, else in the user's cache. ``COURSE_RUNS_DIR`` and
     ``COURSE_SEARCHES_DIR`` name another folder for one of them.

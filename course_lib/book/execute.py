@@ -20,13 +20,15 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from course_lib.widgets.base import ON_A_PAGE
+
 ROOT = Path(__file__).parents[2]
 
 
 def chapters_of_the_book() -> list[Path]:
     """Every notebook of the table of contents, in its order."""
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-    files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
+    files = [contents["root"], *(entry["file"] for part in contents["parts"] for entry in part["chapters"])]
     return [path for name in files if (path := ROOT / f"{name}.ipynb").exists()]
 
 
@@ -49,6 +51,8 @@ def forget_the_machine(book: NotebookNode) -> None:
             ]
         for output in cell.get("outputs", []):
             output.pop("transient", None)
+            if ON_A_PAGE in output.get("data", {}):  # without its kernel, Jupyter shows the widget's picture
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def execute(path: Path, bar: "tqdm[Any]") -> None:

@@ -1,0 +1,700 @@
+// The layers of a network on a page: all feature maps small, one of them large, and what made it.
+
+import { tensor } from "./arithmetic.js";
+import { greyColour, inkOn, range, signedColour } from "./drawing.js";
+import { atNextFrame, element, say } from "./elements.js";
+import { activated, receptiveField, receptiveSide, sumOfProducts } from "./network.js";
+
+/** Call a listener when one of the model's values changes, until the signal. */
+export function whenChanged(model, names, listener, signal) {
+  for (const name of names) model.on(`change:${name}`, listener);
+  signal.addEventListener("abort", () => names.forEach((name) => model.off(`change:${name}`, listener)));
+}
+
+/** Set values of the model and send them to Python. */
+export function assign(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+/** 1 map, 32 maps. */
+const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
+const clamp = (value, largest) => Math.min(Math.max(Math.trunc(value) || 0, 0), Math.max(largest, 0));
+
+// Colours, for thousands of numbers at a time ----------------------------------------------------------------
+
+const GREYS = packedColours(256, (share) => greyColour(share, 0, 1));
+const SIGNS = packedColours(511, (share) => signedColour(2 * share - 1, 1));
+
+/** Colours in the order of bytes that a canvas has: red, green, blue, opaque. */
+function packedColours(steps, colour) {
+  const bytes = new Uint8ClampedArray(4 * steps);
+  for (let i = 0; i < steps; i++) bytes.set([...colour(i / (steps - 1)), 255], 4 * i);
+  return new Uint32Array(bytes.buffer);
+}
+
+/** How numbers of a range become packed colours: with a sign if one is negative, else grey from 0. */
+function packedColouring([low, high]) {
+  const limit = Math.max(-low, high) || 1;
+  return low < 0
+    ? (value) => SIGNS[255 + Math.round((255 * value) / limit)]
+    : (value) => GREYS[Math.round((255 * value) / limit)];
+}
+
+/** Paint an image of numbers from 0 to 255 in grey, a canvas pixel for each. */
+export function paintGrey(canvas, { shape: [height, width], data }) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const pixels = new ImageData(width, height);
+  const packed = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < packed.length; i++) packed[i] = GREYS[Math.round(data[i])];
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+const hidden = new WeakMap();
+
+/** The hidden canvas on which the numbers for a shown one are painted: made once, used at every repaint. */
+function hiddenFor(shown) {
+  if (!hidden.has(shown)) hidden.set(shown, document.createElement("canvas"));
+  return hidden.get(shown);
+}
+
+/** All channels of a tensor on a hidden canvas, a pixel for a number; draw(context, channel, …) copies one. */
+function spriteOf(shown, { shape: [height, width, channels = 1], data }, limits) {
+  const across = Math.ceil(Math.sqrt(channels));
+  const pixels = new ImageData(across * width, Math.ceil(channels / across) * height);
+  const packed = new Uint32Array(pixels.data.buffer);
+  const colourOf = packedColouring(limits);
+  for (let c = 0; c < channels; c++) {
+    const corner = Math.floor(c / across) * height * across * width + (c % across) * width;
+    for (let i = 0; i < height; i++)
+      for (let j = 0; j < width; j++)
+        packed[corner + i * across * width + j] = colourOf(data[(i * width + j) * channels + c]);
+  }
+  const canvas = hiddenFor(shown);
+  if (canvas.width !== pixels.width) canvas.width = pixels.width;
+  if (canvas.height !== pixels.height) canvas.height = pixels.height;
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return {
+    draw: (context, c, x, y, w, h) =>
+      context.drawImage(
+        canvas,
+        (c % across) * width,
+        Math.floor(c / across) * height,
+        width,
+        height,
+        x,
+        y,
+        w,
+        h,
+      ),
+  };
+}
+
+// Canvases as sharp as the screen ----------------------------------------------------------------------------
+
+const widths = new WeakMap();
+
+/** Read the widths of all canvases at once: once a text has changed, each reading lays out the page anew. */
+function measure(root) {
+  for (const canvas of root.querySelectorAll("canvas")) widths.set(canvas, canvas.clientWidth);
+}
+
+const widthOf = (canvas) => widths.get(canvas) ?? canvas.clientWidth;
+
+/** Hide or show an element, or bound its width; the canvas in it is measured again. */
+function restyle(shown, canvas, hidden, maxWidth = "") {
+  if (shown.hidden === hidden && shown.style.maxWidth === maxWidth) return;
+  shown.hidden = hidden;
+  shown.style.maxWidth = maxWidth;
+  widths.delete(canvas);
+}
+
+/** Change a text, if it is another one. */
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** Make the canvas as fine as the screen for `ratio` = height / width; null while it is not to be seen. */
+function prepare(canvas, ratio) {
+  const width = Math.round(widthOf(canvas) * devicePixelRatio);
+  if (width === 0) return null;
+  const height = Math.max(1, Math.round(width * ratio));
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  context.imageSmoothingEnabled = false;
+  return context;
+}
+
+/** Frame a rectangle so that it can be seen on every picture. */
+function frame(context, x, y, width, height) {
+  for (const [colour, line] of [
+    ["#ffffff", 5],
+    ["#000000", 3.5],
+    ["#ff8c2e", 2.5],
+  ]) {
+    context.strokeStyle = colour;
+    context.lineWidth = line * devicePixelRatio * 0.8;
+    context.strokeRect(x, y, width, height);
+  }
+}
+
+/** Where on the canvas the pointer is, as shares of its width and height. */
+export function pointed(event) {
+  const box = event.currentTarget.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+}
+
+/** What an arrow key means: [rows, columns]. */
+export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/**
+ * A canvas of many small pictures in rows, one of them chosen by a click, choose(cell), or by keys, move(by).
+ *
+ * paint({ cells, columns, ratio, draw, chosen, say }): draw(context, k, x, y, width, height) draws cell k.
+ */
+export function gridOf(label, { choose, move }) {
+  let shown = { cells: 0, columns: 1, chosen: 0 };
+  const canvas = element("canvas", { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 0 });
+  canvas.addEventListener("click", (event) => {
+    const [x, y] = pointed(event);
+    const cell =
+      Math.floor(y * Math.ceil(shown.cells / shown.columns)) * shown.columns + Math.floor(x * shown.columns);
+    if (cell < shown.cells) choose(cell);
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const [rows, columns] = ARROWS[event.key] ?? [0, 0];
+    const by = { Home: -Infinity, End: Infinity }[event.key] ?? rows * shown.columns + columns;
+    if (by === 0) return;
+    event.preventDefault();
+    move(by);
+  });
+  const paint = (next) => {
+    shown = next;
+    const { cells, columns, ratio, draw, chosen } = shown;
+    const rows = Math.ceil(cells / columns);
+    canvas.setAttribute("aria-valuemax", Math.max(cells - 1, 0));
+    canvas.setAttribute("aria-valuenow", Math.max(chosen, 0));
+    canvas.setAttribute("aria-valuetext", shown.say);
+    const context = prepare(canvas, (rows * ratio) / columns);
+    if (!context || cells === 0) return;
+    const [pitch, tall, gap] = [canvas.width / columns, canvas.height / rows, 2 * devicePixelRatio];
+    const edges = (k) => {
+      const [x, y] = [Math.round((k % columns) * pitch), Math.round(Math.floor(k / columns) * tall)];
+      return [x + gap / 2, y + gap / 2, Math.round(pitch - gap), Math.round(tall - gap)];
+    };
+    for (let k = 0; k < cells; k++) draw(context, k, ...edges(k));
+    if (chosen >= 0) frame(context, ...edges(chosen));
+  };
+  return { canvas, paint };
+}
+
+/** As many columns as fit with cells of `smallest` pixels, a power of two, so that rows come out even. */
+export function columnsFor(canvas, cells, smallest) {
+  const fit = Math.max(1, Math.floor(widthOf(canvas) / smallest));
+  return Math.min(cells, 2 ** Math.floor(Math.log2(fit)));
+}
+
+/** One picture, large: paint(draw, shape, field) frames the pixels of the field, those outside cut off. */
+function largePicture(canvas, shape, draw, field) {
+  const [rows, columns] = shape;
+  const context = prepare(canvas, rows / columns);
+  if (!context) return;
+  draw(context, 0, 0, canvas.width, canvas.height);
+  if (!field) return;
+  const [top, left] = [Math.max(field.top, 0), Math.max(field.left, 0)];
+  const [bottom, right] = [Math.min(field.bottom, rows - 1) + 1, Math.min(field.right, columns - 1) + 1];
+  const side = canvas.width / columns;
+  const line = 1.5 * devicePixelRatio; // the frame lies around the pixels, and is not cut off at the edge
+  const [x, y] = [Math.max(left * side - line, line), Math.max(top * side - line, line)];
+  const [end, floor] = [
+    Math.min(right * side, canvas.width - 2 * line),
+    Math.min(bottom * side, canvas.height - 2 * line),
+  ];
+  frame(context, x, y, end + line - x, floor + line - y);
+}
+
+/** Numbers of a vector as bars from a line of zero, each in its cell. */
+function barsOf(canvas, data, [low, high]) {
+  const style = getComputedStyle(canvas);
+  const [ground, negative, positive] = ["--ground-soft", "--negative", "--positive"].map((name) =>
+    style.getPropertyValue(name),
+  );
+  const [bottom, top] = [Math.min(low, 0), Math.max(high, 0)];
+  const span = top - bottom || 1;
+  return (context, k, x, y, width, height) => {
+    context.fillStyle = ground;
+    context.fillRect(x, y, width, height);
+    const zero = y + (height * top) / span;
+    const tip = y + (height * (top - data[k])) / span;
+    context.fillStyle = data[k] < 0 ? negative : positive;
+    context.fillRect(x, Math.min(zero, tip), width, Math.max(Math.abs(tip - zero), devicePixelRatio));
+  };
+}
+
+// The panel --------------------------------------------------------------------------------------------------
+
+const WORDS = {
+  linear: () => "",
+  relu: () => "ReLU",
+  leaky_relu: ({ slope }) => `leaky ReLU with slope ${say(slope)}`,
+  sigmoid: () => "the sigmoid",
+  tanh: () => "tanh",
+  softmax: () => "softmax",
+};
+
+const isMaps = ({ shape }) => shape.length === 3;
+const sizes = (shape) => shape.map((side) => side.toLocaleString("en")).join(" × ");
+
+/** The range in words; what is nothing beside the range is 0. */
+function fromTo([low, high]) {
+  const [first, last] = [low, high].map((end) => (1000 * Math.abs(end) < high - low ? 0 : end));
+  return `from ${say(first)} to ${say(last)}`;
+}
+
+/** How many numbers of a layer were learned, those of batch normalization left out. */
+function parametersOf({ kernel, bias }) {
+  return (kernel?.data.length ?? 0) + (bias?.data.length ?? 0);
+}
+
+const CHOICE = ["layer", "channel", "row", "column"];
+
+/** Whether a layer's maps or units can be looked at one by one. */
+const canBeChosen = (layer) => layer.kind !== "dropout" && layer.kind !== "flatten";
+
+/**
+ * All layers of a network, and one map of one layer with what made it.
+ *
+ * The model's layer, channel, row and column say which. show(outputs, picture) shows what forward() returned;
+ * picture is a canvas with the image, a canvas pixel for each of its pixels.
+ */
+export function layersPanel({ model, network, names, signal }) {
+  let outputs = null;
+  let picture = null;
+  const select = (values) => assign(model, values);
+  const strips = network.map((layer, k) =>
+    stripOf(layer, k, {
+      choose: (channel) => select(placeIn(k, channel)),
+      move: (by) =>
+        select(
+          placeIn(
+            k,
+            clamp((chosen().layer === k ? chosen().channel : -1) + by, outputs[k + 1].shape.at(-1) - 1),
+          ),
+        ),
+    }),
+  );
+  const one = oneMap(network, names, {
+    choose: (row, column) => select({ row, column }),
+    move: (down, right) =>
+      select(within({ ...chosen(), row: chosen().row + down, column: chosen().column + right })),
+  });
+  const root = element(
+    "div",
+    { class: "course-layers", style: `--layers: ${network.length}` },
+    strips.map((strip) => strip.root),
+    one.root,
+  );
+
+  /** Move to a map of another layer, to the pixel at about the same place of the image. */
+  function placeIn(layer, channel) {
+    const here = chosen();
+    const [from, to] = [outputs[here.layer + 1], outputs[layer + 1]];
+    if (!isMaps(from) || !isMaps(to))
+      return isMaps(to)
+        ? { layer, channel, row: to.shape[0] >> 1, column: to.shape[1] >> 1 }
+        : { layer, channel };
+    const moved = (place, axis) => Math.floor(((place + 0.5) / from.shape[axis]) * to.shape[axis]);
+    return { layer, channel, row: moved(here.row, 0), column: moved(here.column, 1) };
+  }
+
+  /** A choice, brought into the bounds of what there is. */
+  function within({ layer, channel, row, column }) {
+    layer = clamp(layer, network.length - 1);
+    if (!canBeChosen(network[layer])) layer = network.findIndex(canBeChosen);
+    const { shape } = outputs[layer + 1];
+    const [rows, columns] = shape.length === 3 ? shape : [1, 1];
+    return {
+      layer,
+      channel: clamp(channel, shape.at(-1) - 1),
+      row: clamp(row, rows - 1),
+      column: clamp(column, columns - 1),
+    };
+  }
+
+  /** What the model has chosen. */
+  const chosen = () => within(Object.fromEntries(CHOICE.map((name) => [name, model.get(name)])));
+
+  function paint() {
+    if (!outputs) return;
+    measure(root);
+    const place = chosen();
+    strips.forEach((strip, k) => strip.paint(outputs[k + 1], k === place.layer ? place.channel : -1));
+    if (one.root.previousSibling !== strips[place.layer].root) strips[place.layer].root.after(one.root);
+    one.paint(outputs, place, picture);
+  }
+
+  const soon = atNextFrame(paint, signal);
+  whenChanged(model, CHOICE, soon, signal);
+  const resized = new ResizeObserver(soon);
+  resized.observe(root);
+  const themed = new MutationObserver(soon);
+  for (const place of [document.documentElement, document.body])
+    themed.observe(place, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
+  signal.addEventListener("abort", () => [resized, themed].forEach((observer) => observer.disconnect()));
+  return {
+    root,
+    show(next, image) {
+      [outputs, picture] = [next, image];
+      paint();
+    },
+  };
+}
+
+/** One layer: its name, and all its maps or units on one canvas. */
+function stripOf(layer, k, choosing) {
+  const words = element("span", { class: "soft" });
+  const title = `${k} · ${layer.class}`;
+  const grid = gridOf(`Layer ${k}, ${layer.class}: choose a map or unit`, choosing);
+  const root = element(
+    "div",
+    { class: "layer", role: "group", "aria-label": `Layer ${k}, ${layer.class}` },
+    element("p", {}, element("b", {}, title), " ", words),
+    layer.kind === "dropout" ? null : grid.canvas,
+  );
+  if (layer.kind === "flatten")
+    ["tabindex", "aria-valuemin"].forEach((name) => grid.canvas.removeAttribute(name));
+
+  function paint(output, chosen) {
+    root.classList.toggle("chosen", chosen >= 0);
+    if (layer.kind === "dropout") {
+      write(words, "works in training only; here it lets every number through");
+      return;
+    }
+    const limits = range(output.data);
+    const learned = parametersOf(layer);
+    const facts = [
+      sizes(output.shape),
+      learned && count(learned, "parameter"),
+      WORDS[layer.activation](layer),
+    ];
+    write(words, [...facts, fromTo(limits)].filter(Boolean).join(" · "));
+    if (layer.kind === "flatten") return flat(output, limits);
+    const cells = output.shape.at(-1);
+    const maps = isMaps(output);
+    const columns = columnsFor(grid.canvas, cells, maps ? 27 : 13);
+    const tall = maps ? output.shape[0] / output.shape[1] : 38 / (widthOf(grid.canvas) / columns || 1);
+    grid.paint({
+      cells,
+      columns,
+      ratio: tall,
+      chosen,
+      draw: maps ? spriteOf(grid.canvas, output, limits).draw : barsOf(grid.canvas, output.data, limits),
+      say:
+        chosen < 0
+          ? `none of ${cells} is chosen`
+          : `${maps ? "map" : "unit"} ${chosen}, counted from 0, of ${cells}`,
+    });
+  }
+
+  /** The numbers one after the other, in rows, as a picture that nobody chooses from. */
+  function flat({ data }, limits) {
+    const columns = Math.min(data.length, 2 ** Math.floor(Math.log2(8 * Math.sqrt(data.length))));
+    const rows = Math.ceil(data.length / columns);
+    grid.canvas.setAttribute("role", "img");
+    grid.canvas.setAttribute(
+      "aria-label",
+      `The ${count(data.length, "number")} one after the other, in rows`,
+    );
+    const context = prepare(grid.canvas, (rows * 3) / (widthOf(grid.canvas) || 1));
+    if (!context) return;
+    const padded = new Float64Array(rows * columns);
+    padded.set(data);
+    spriteOf(grid.canvas, tensor([rows, columns, 1], padded), limits).draw(
+      context,
+      0,
+      0,
+      0,
+      grid.canvas.width,
+      grid.canvas.height,
+    );
+  }
+
+  return { root, paint };
+}
+
+/** One map, large, with the pixels of the image that one pixel of it has seen, and the weights that made it. */
+function oneMap(network, names, { choose, move }) {
+  const title = element("p", { class: "title" });
+  const seen = element("canvas", { role: "img" });
+  const large = element("canvas", { role: "application", tabindex: 0 });
+  const source = element("canvas", { role: "img" });
+  const sentence = element("p", { "aria-live": "polite" });
+  const field = element("p", {});
+  const about = element("p", { class: "soft" });
+  const code = element("code");
+  const captions = [0, 1].map(() => element("figcaption", { class: "soft" }));
+  const pair = element(
+    "div",
+    { class: "pair" },
+    element("figure", {}, seen, captions[0]),
+    element("figure", {}, large, captions[1]),
+  );
+  const root = element(
+    "div",
+    { class: "one-map", role: "group", "aria-label": "The chosen feature map" },
+    title,
+    pair,
+    sentence,
+    field,
+    element("figure", { class: "source" }, source, element("figcaption", {}, about)),
+    element("pre", {}, code),
+  );
+  let shown = null;
+
+  const point = (event) => {
+    const [x, y] = pointed(event);
+    const [rows, columns] = shown.shape;
+    choose(clamp(y * rows, rows - 1), clamp(x * columns, columns - 1));
+  };
+  large.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event));
+  large.addEventListener("pointerdown", point);
+  large.addEventListener("keydown", (event) => {
+    if (!(event.key in ARROWS)) return;
+    event.preventDefault();
+    move(...ARROWS[event.key]);
+  });
+
+  function paint(outputs, { layer: k, channel, row, column }, picture) {
+    const layer = network[k];
+    const [input, output] = [outputs[k], outputs[k + 1]];
+    const maps = isMaps(output);
+    const kind = maps ? "Map" : "Unit";
+    const place = maps ? { top: row, bottom: row, left: column, right: column } : null;
+    shown = output;
+    title.replaceChildren(
+      element("b", {}, `${kind} ${channel}`),
+      ` of layer ${k}, ${layer.class}`,
+      k === network.length - 1 ? `: class ${names[channel]}` : "",
+    );
+
+    const reach = receptiveField(network, outputs, k, row, column);
+    largePicture(seen, outputs[0].shape, (context, ...box) => context.drawImage(picture, ...box), reach);
+    write(field, fieldInWords(network, outputs, k, reach));
+    seen.setAttribute("aria-label", `The image, with the receptive field outlined. ${field.textContent}`);
+    write(captions[0], "in the image");
+
+    restyle(large.parentElement, large, !maps);
+    if (maps) {
+      const one = channelOf(output, channel);
+      const limits = range(one.data);
+      largePicture(
+        large,
+        output.shape,
+        (context, ...box) => spriteOf(large, one, limits).draw(context, 0, ...box),
+        place,
+      );
+      write(captions[1], `in the map, ${fromTo(limits)}`);
+      large.setAttribute(
+        "aria-label",
+        `Map ${channel} of ${output.shape[0]} × ${output.shape[1]} pixels; arrow keys move the pixel`,
+      );
+    }
+    write(sentence, madeInWords(layer, input, output, { k, channel, row, column }));
+    write(about, paintSource(source, network, outputs, { k, channel, row, column }));
+    source.setAttribute("aria-label", about.textContent);
+    write(code, codeFor(layer, k, channel));
+    code.parentElement.hidden = !layer.kernel;
+  }
+
+  return { root, paint };
+}
+
+/** One channel of a tensor. */
+function channelOf({ shape: [height, width, channels], data }, channel) {
+  return tensor(
+    [height, width, 1],
+    Float64Array.from({ length: height * width }, (_, i) => data[i * channels + channel]),
+  );
+}
+
+/** How the chosen number came about. */
+function madeInWords(layer, input, output, { k, channel, row, column }) {
+  const maps = isMaps(output);
+  const at = maps ? (row * output.shape[1] + column) * output.shape[2] + channel : channel;
+  const value = say(output.data[at], 3);
+  const place = maps ? `Row ${row}, column ${column}` : `Unit ${channel}`;
+  if (layer.kind === "pooling")
+    return `${place}: ${value}, the largest of the ${layer.size} × ${layer.size} numbers outlined below.`;
+  if (layer.kind === "scaling")
+    return `${place}: ${say(input.data[at], 3)} times ${say(layer.scale.data[channel], 3)} plus ${say(layer.shift.data[channel], 3)} is ${value}.`;
+  if (layer.kind === "activation")
+    return `${place}: ${WORDS[layer.activation](layer)} makes ${value} of ${say(input.data[at], 3)}.`;
+  const sum = sumOfProducts(layer, input, maps ? row : 0, maps ? column : 0, channel);
+  const bias = layer.bias?.data[channel] ?? 0;
+  const products = (layer.kernel.data.length / layer.kernel.shape.at(-1)).toLocaleString("en");
+  const before = `${place}: ${products} products sum to ${say(sum, 3)}; with the bias ${say(bias, 3)} that is ${say(sum + bias, 3)}`;
+  if (layer.activation === "linear") return `${before}.`;
+  if (layer.activation === "softmax")
+    return `${before}. Softmax makes ${value} of it, so that all units sum to 1.`;
+  return `${before}. After ${WORDS[layer.activation](layer)}: ${say(activated(sum + bias, layer), 3)}.`;
+}
+
+/** Which pixels of the image the chosen number has seen, and why so many. */
+function fieldInWords(network, outputs, k, { top, bottom, left, right }) {
+  const [height, width] = outputs[0].shape;
+  const [first, last, start, end] = [
+    Math.max(top, 0),
+    Math.min(bottom, height - 1),
+    Math.max(left, 0),
+    Math.min(right, width - 1),
+  ];
+  const where = `rows ${first} to ${last} and columns ${start} to ${end}`;
+  if (!isMaps(outputs[k + 1]))
+    return last - first + 1 === height && end - start + 1 === width
+      ? `It has seen the whole image: ${height} × ${width} pixels.`
+      : `It has seen ${where} of the image; what pooling rounds off at the edge is never seen.`;
+  const { side, terms } = receptiveSide(network, k);
+  const formula = ["1", ...terms.map(({ size, step }) => `(${size} − 1) · ${step}`)].join(" + ");
+  const because =
+    terms.length && bottom - top + 1 === side && right - left + 1 === side
+      ? ` Its side: ${formula} = ${side}.`
+      : "";
+  const cut =
+    top < first || bottom > last || left < start || right > end
+      ? " The rest lies outside, where padding is."
+      : "";
+  return `Receptive field: ${bottom - top + 1} × ${right - left + 1} pixels, ${where} of the image.${because}${cut}`;
+}
+
+/** What the chosen number was made of: the weights, or the map before; returns it in words. */
+function paintSource(canvas, network, outputs, { k, channel, row, column }) {
+  const layer = network[k];
+  const input = outputs[k];
+  const before = k === 0 ? "the image" : `layer ${k - 1}, ${network[k - 1].class}`;
+  if (layer.kernel) return paintWeights(canvas, network, outputs, { k, channel, before });
+  if (!isMaps(input)) {
+    restyle(canvas, canvas, true);
+    return `The number before is unit ${channel} of ${before}.`;
+  }
+  restyle(canvas, canvas, false, "9rem");
+  const one = channelOf(input, channel);
+  const window = receptiveField(network, outputs, k, row, column, k);
+  largePicture(
+    canvas,
+    input.shape,
+    (context, ...box) => spriteOf(canvas, one, range(one.data)).draw(context, 0, ...box),
+    window,
+  );
+  return `Made from channel ${channel} of ${before}.`;
+}
+
+/** The weights of one map or unit: a kernel for each input channel, or bars for the numbers of a vector. */
+function paintWeights(canvas, network, outputs, { k, channel, before }) {
+  const layer = network[k];
+  const outgoing = layer.kernel.shape.at(-1);
+  const weights = layer.kernel.data.filter((_, i) => i % outgoing === channel);
+  const limits = range(weights);
+  const limit = Math.max(-limits[0], limits[1]);
+  const signed = [-limit, limit];
+  const flattened = network[k - 1]?.kind === "flatten" && isMaps(outputs[k - 1]);
+  const shape =
+    layer.kind === "convolution" ? layer.kernel.shape.slice(0, 3) : flattened ? outputs[k - 1].shape : null;
+  const [cells, ratio] = shape ? [shape[2], shape[0] / shape[1]] : [weights.length, 3];
+  restyle(canvas, canvas, false, cells < 4 ? `${7 * cells}rem` : "");
+  const columns = cells < 4 ? cells : columnsFor(canvas, cells, shape ? 18 : 8);
+  const rows = Math.ceil(cells / columns);
+  const context = prepare(canvas, (rows * ratio) / columns);
+  if (context) {
+    const draw = shape
+      ? spriteOf(canvas, tensor(shape, weights), signed).draw
+      : barsOf(canvas, weights, signed);
+    const [wide, tall, gap] = [
+      canvas.width / columns,
+      canvas.height / rows,
+      (cells < 4 ? 5 : 1) * devicePixelRatio,
+    ];
+    for (let c = 0; c < cells; c++) {
+      const box = [
+        Math.round((c % columns) * wide),
+        Math.round(Math.floor(c / columns) * tall),
+        Math.round(wide - gap),
+        Math.round(tall - gap),
+      ];
+      draw(context, c, ...box);
+      if (shape) writeNumbers(context, shape, weights, c, limit, box);
+    }
+  }
+  if (layer.kind === "convolution")
+    return `${cells === 1 ? "Its kernel" : `Its ${cells} kernels, one for each channel of ${before}`}: ${shape[0]} × ${shape[1]} weights ${fromTo(limits)}, orange negative, purple positive.`;
+  const laid = flattened ? `, laid out as the maps of layer ${k - 2}` : "";
+  return `Its ${count(weights.length, "weight")}, one for each number of ${before}${laid}: ${fromTo(limits)}, orange negative, purple positive.`;
+}
+
+/** Write a kernel's numbers into its cells, where they are large enough. */
+function writeNumbers(context, [height, width, channels], weights, channel, limit, [x, y, wide, tall]) {
+  const side = wide / width;
+  if (side < 30 * devicePixelRatio) return;
+  context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  for (let i = 0; i < height; i++)
+    for (let j = 0; j < width; j++) {
+      const value = weights[(i * width + j) * channels + channel];
+      context.fillStyle = inkOn(signedColour(value, limit));
+      context.fillText(
+        value.toFixed(2).replace("-0.00", "0.00").replace("-", "−"),
+        x + (j + 0.5) * side,
+        y + ((i + 0.5) * tall) / height,
+      );
+    }
+}
+
+/** Where to find the same weights in Python. */
+function codeFor(layer, k, channel) {
+  return `model.layers[${k}].get_weights()[0]${layer.kind === "convolution" ? `[:, :, :, ${channel}]` : `[:, ${channel}]`}`;
+}
+
+// The answer -------------------------------------------------------------------------------------------------
+
+/** A bar for the probability of each class; show(probabilities, truth) marks the true class, if it is known. */
+export function probabilityBars(names) {
+  const rows = names.map((name) => {
+    const [bar, value, note] = [
+      element("span", { class: "bar" }),
+      element("span", { class: "value" }),
+      element("span", { class: "soft" }),
+    ];
+    return {
+      root: element(
+        "li",
+        {},
+        element("span", { class: "name" }, name, note),
+        element("span", { class: "rail" }, bar),
+        value,
+      ),
+      bar,
+      value,
+      note,
+    };
+  });
+  return {
+    root: element(
+      "ol",
+      { class: "course-probabilities", "aria-label": "Probability of each class" },
+      rows.map((row) => row.root),
+    ),
+    show(probabilities, truth = -1) {
+      const largest = probabilities ? probabilities.indexOf(Math.max(...probabilities)) : -1;
+      rows.forEach(({ root, bar, value, note }, k) => {
+        const share = probabilities ? probabilities[k] : 0;
+        root.classList.toggle("answer", k === largest);
+        bar.style.width = `${100 * share}%`;
+        value.textContent = probabilities ? share.toFixed(3) : "";
+        note.textContent = k === truth ? " (true)" : "";
+      });
+    },
+  };
+}

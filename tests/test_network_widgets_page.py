@@ -1,0 +1,248 @@
+"""NetworkExplorer and DigitPad on a page without Python: by mouse, by finger and by keyboard alone."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from test_network_widgets import sample_digits, trained_mnist
+
+from course_lib.backend import keras
+from course_lib.widgets.digit_pad import DigitPad
+from course_lib.widgets.network_explorer import NetworkExplorer
+
+layers = keras.layers
+
+
+def number_in(text):
+    """Read a number as the widgets write it."""
+    return float(text.replace("−", "-").replace(",", ""))
+
+
+@pytest.fixture
+def explorer():
+    images, labels = sample_digits()
+    return NetworkExplorer(trained_mnist(), images[:200], labels=labels[:200])
+
+
+@pytest.fixture
+def pad():
+    return DigitPad(trained_mnist())
+
+
+def wait_for(page, locator, pattern):
+    """Wait until a text is there; widgets repaint at the next frame."""
+    page.wait_for_function(
+        "([element, pattern]) => new RegExp(pattern).test(element.textContent)",
+        arg=[locator.element_handle(), pattern],
+    )
+    return locator.text_content()
+
+
+def check_accessible(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"], "preload": False}
+    )
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# --- NetworkExplorer ----------------------------------------------------------------------------------------
+
+
+def test_every_layer_says_what_keras_says(show, explorer):
+    page = show(explorer)
+    outputs = explorer.network.outputs(explorer.images[0] / 255)
+    for k, output in enumerate(outputs):
+        said = page.locator(".layer > p").nth(k).text_content()
+        assert said.startswith(f"{k} · {explorer.layers[k]['class']}")
+        assert number_in(said.split("to ")[-1]) == pytest.approx(output.max(), abs=0.005)
+    bars = page.locator(".course-probabilities .value").all_text_contents()
+    np.testing.assert_allclose([float(bar) for bar in bars], outputs[-1], atol=0.0005)
+    assert "by softmax" in page.locator(".network-explorer").text_content()
+
+
+def test_a_map_is_chosen_by_click_and_its_pixel_by_arrow_keys(show, explorer):
+    page = show(explorer)
+    strip = page.get_by_role("slider", name="Layer 2, Conv2D")
+    box = strip.bounding_box()
+    strip.click(position={"x": box["width"] * 5.5 / 16, "y": box["height"] * 0.75})  # the second row of 16
+    title = page.locator(".one-map .title")
+    wait_for(page, title, "Map 21 of layer 2, Conv2D")
+    strip.press("ArrowLeft")
+    strip.press("ArrowUp")
+    wait_for(page, title, "Map 4 of layer 2")
+    large = page.get_by_role("application", name="Map 4")
+    for key in ["ArrowDown", "ArrowDown", "ArrowRight"]:
+        large.press(key)
+    outputs = explorer.network.outputs(explorer.images[0] / 255)
+    kernel, bias = trained_mnist().layers[2].get_weights()
+    before = (outputs[1][8:11, 7:10] * kernel[..., 4]).sum()  # from the middle, row 6, to row 8 and column 7
+    made = wait_for(page, page.locator(".one-map p[aria-live]"), "^Row 8, column 7: 288 products")
+    numbers = [number_in(number) for number in re.findall(r"−?\d+\.?\d*(?:e−?\d+)?", made)[3:]]
+    np.testing.assert_allclose(numbers, [before, bias[4], before + bias[4], outputs[2][8, 7, 4]], atol=6e-4)
+    field = page.locator(".one-map > p:nth-of-type(3)").text_content()
+    assert "8 × 8 pixels, rows 16 to 23 and columns 14 to 21" in field
+    assert "1 + (3 − 1) · 1 + (2 − 1) · 1 + (3 − 1) · 2 = 8" in field
+    assert "model.layers[2].get_weights()[0][:, :, :, 4]" in page.locator(".one-map code").text_content()
+
+    strip = page.get_by_role("slider", name="Layer 5, Dense")
+    strip.press("End")
+    made = wait_for(page, page.locator(".one-map p[aria-live]"), "^Unit 9: 64 products")
+    assert "Softmax makes" in made
+    assert "Unit 9 of layer 5, Dense: class 9" in title.text_content()
+    assert "the whole image" in page.locator(".one-map").text_content()
+
+
+def test_images_are_chosen_among_the_wrong_ones(show):
+    images, labels = sample_digits()
+    labels = labels[:200].copy()
+    labels[[4, 60, 150]] += 1  # the network is right on most of them, so some labels are made wrong
+    explorer = NetworkExplorer(trained_mnist(), images[:200], labels=labels % 10)
+    wrong = np.flatnonzero(explorer.answers != explorer.labels)
+    page = show(explorer)
+    filter = page.get_by_label("Images", exact=True)
+    assert f"answered wrong ({len(wrong)})" in filter.text_content()
+    filter.select_option("wrong")
+    said = page.locator(".said")
+    text = wait_for(page, said, f"^image {wrong[0]}:")
+    assert f"answers {explorer.answers[wrong[0]]} with" in text
+    assert f"Wrong: it is {explorer.labels[wrong[0]]}." in text
+    film = page.get_by_role("slider", name="Choose an image")
+    film.press("End")
+    wait_for(page, said, f"^image {wrong[-1]}:")
+    filter.select_option("all")
+    page.get_by_role("button", name="Next").click()
+    wait_for(page, said, f"^image {min(wrong[-1] + 1, 199)}:")
+
+
+def test_what_a_pooled_edge_has_not_seen_padding_and_labels_with_html(show):
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential(
+        [
+            keras.Input((10, 10, 3)),
+            layers.Conv2D(2, 3, padding="same"),
+            layers.MaxPooling2D(4),
+            layers.Dropout(0.5),
+            layers.BatchNormalization(),
+            layers.LeakyReLU(negative_slope=0.1),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    images = np.random.default_rng(0).integers(0, 256, (3, 10, 10, 3), np.uint8)
+    names = ["<img src=x onerror=alert(1)>", "b"]
+    explorer = NetworkExplorer(
+        model, images, labels=[0, 0, 0], class_names=names, image_names=["<b>", "2", "3"]
+    )
+    explorer.row = explorer.column = 0
+    page = show(explorer, theme="dark", width=320)
+    text = page.locator(".network-explorer").text_content()
+    assert "logits; softmax has made" in text and names[0] in text
+    assert page.locator(".network-explorer img").count() == 0
+    assert "3 × 3 pixels, rows 0 to 1 and columns 0 to 1" in text and "where padding is" in text
+    said = page.locator(".one-map p[aria-live]")
+    for layer, words in [
+        ("1, MaxPooling2D", "the largest of the 4 × 4"),
+        ("3, Batch", "times"),
+        ("4, Leaky", "leaky ReLU with slope 0.1 makes"),
+    ]:
+        page.get_by_role("slider", name=f"Layer {layer}").press("End")
+        wait_for(page, said, words)
+    page.get_by_role("slider", name="Layer 6, Dense").press("Home")
+    wait_for(page, said, "Unit 0: 8 products")
+    assert "It has seen rows 0 to 8" in page.locator(".one-map").text_content()
+    check_accessible(page)
+
+
+def test_the_explorer_is_accessible(show, explorer):
+    check_accessible(show(explorer, theme="light", width=830))
+
+
+# --- DigitPad -----------------------------------------------------------------------------------------------
+
+
+def arc(x, y, wide, high, start, end):
+    """Points of an ellipse's part, in degrees."""
+    angles = [math.radians(start + (end - start) * k / 12) for k in range(13)]
+    return [(x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles]
+
+
+STROKES = {  # in a box of 1 × 1
+    0: [arc(0.5, 0.5, 0.3, 0.45, -90, 270)],
+    1: [[(0.5, 0.05), (0.5, 0.95)]],
+    7: [[(0.15, 0.08), (0.85, 0.08), (0.4, 0.95)]],
+}
+
+
+def draw(page, digit, left, top, width, height):
+    """Draw with the mouse, in a part of the pad given as shares of its sides."""
+    box = page.locator(".pad").bounding_box()
+    for line in STROKES[digit]:
+        points = [
+            (box["x"] + box["width"] * (left + width * x), box["y"] + box["height"] * (top + height * y))
+            for x, y in line
+        ]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point)
+        page.mouse.up()
+
+
+def test_digits_drawn_small_in_a_corner_are_read_once_they_are_centred(show, pad):
+    page = show(pad)
+    answer = page.locator(".answer").first
+    wait_for(page, answer, "The pad is empty")
+    assert page.locator(".course-layers").is_hidden()
+    for digit in STROKES:
+        draw(page, digit, 0.7, 0.65, 0.2, 0.3)
+        wait_for(page, answer, f"answers {digit} with probability (0.9|1.0)")
+        centred = page.get_by_label("Scale and centre")
+        centred.uncheck()
+        text = wait_for(page, page.locator(".steps figure").first, "The network sees this")
+        assert "Drawn" in text
+        bars = [float(value) for value in page.locator(".course-probabilities .value").all_text_contents()]
+        assert bars[digit] < 0.9 and sum(bars) == pytest.approx(1, abs=0.006)
+        centred.check()
+        page.get_by_role("button", name="Clear").click()
+        wait_for(page, answer, "The pad is empty")
+
+
+def test_a_digit_is_drawn_by_keyboard_alone(show, pad):
+    page = show(pad, theme="dark", width=360)
+    pad_of_page = page.get_by_role("application", name="Drawing pad")
+    pad_of_page.focus()
+    for key in ["Shift+ArrowUp"] * 4 + ["Space"] + ["Shift+ArrowDown"] * 8 + ["Space"]:
+        page.keyboard.press(key)
+    wait_for(page, page.locator(".answer").first, "answers 1 with")
+    assert "answers 1" in wait_for(page, page.locator(".unseen[aria-live]"), "The pen is up")
+    check_accessible(page)
+    page.keyboard.press("Delete")
+    wait_for(page, page.locator(".answer").first, "The pad is empty")
+
+
+def test_a_digit_is_drawn_by_finger_and_equals_python(show):
+    images, _ = sample_digits()
+    pad = DigitPad(trained_mnist(), images=images[:10])
+    page = show(pad, touch=True, width=400)
+    bars = page.locator(".course-probabilities .value")
+    page.get_by_role("button", name="Begin with digit 8 of 10").tap()
+    pad.drawing = images[7]
+    answer = page.locator(".answer").first
+    wait_for(page, answer, f"answers {pad.probabilities.argmax()} with")
+    np.testing.assert_allclose(
+        [float(bar) for bar in bars.all_text_contents()], pad.probabilities, atol=0.0006
+    )
+    page.get_by_role("button", name="Clear").tap()
+    wait_for(page, answer, "The pad is empty")  # the page is shorter now, and may lie elsewhere
+    box = page.locator(".pad").bounding_box()
+    finger = page.context.new_cdp_session(page)
+    x, y = box["x"] + box["width"] / 2, box["y"]
+    for kind, down in [("touchStart", 0.2), ("touchMove", 0.5), ("touchMove", 0.8), ("touchEnd", None)]:
+        points = [] if down is None else [{"x": x, "y": y + down * box["height"]}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    wait_for(page, answer, "answers 1 with")
+    assert "Left as drawn" in wait_for(page, page.locator(".steps + p"), "Scaled and centred: 1")
+    assert page.locator(".pad").bounding_box() == box  # the finger drew, and did not move the page
