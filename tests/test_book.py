@@ -1,10 +1,7 @@
 """The built book: every warning is an error, and a page needs no host but its own."""
 
 import gzip
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -82,19 +79,6 @@ def own_files(page: Page, at: Path) -> list[Path]:
         None, (urlsplit(address).path for address in page.fetched if not address.startswith("data:"))
     )
     return sorted({(at.parent / unquote(path)).resolve() for path in paths})
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book, built from nothing as `make book` builds it."""
-    folder = tmp_path_factory.mktemp("book")
-    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    build = ["build", str(ROOT), "--path-output", str(folder), "-W", "-n", "--keep-going"]
-    done = subprocess.run(
-        [*jupyter_book, *build], capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return folder / "_build" / "html"
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 
+from course_lib.widgets.base import ON_A_PAGE
+
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(ROOT.glob("chapters/*/*.ipynb"))
 MEGABYTE = 1_000_000
@@ -82,8 +84,18 @@ def alt_text_on_every_figure(book):
     for cell, output in outputs(book):
         if any(kind.startswith("image/") for kind in output.get("data", {})):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-            if len(alt) < 20:
+            if len(alt) < 20 and ON_A_PAGE not in output.data:
                 yield f"cell {cell.id}: mystnb.image.alt must say what to see in the figure, and is {alt!r}"
+
+
+@rule
+def a_picture_and_a_text_for_every_widget(book):
+    for cell, output in outputs(book):
+        if left := output.get("data", {}).get(ON_A_PAGE):
+            if "image/png" not in output.data:
+                yield f"cell {cell.id}: the widget left no picture"
+            if len(left["alt"]) < 20:
+                yield f"cell {cell.id}: the widget must say what it shows, and says {left['alt']!r}"
 
 
 @rule
@@ -241,7 +253,7 @@ def test_the_table_of_contents_has_every_chapter():
 
 def test_the_map_says_what_the_chapters_say():
     """The index gives each chapter the minutes that the chapter itself gives."""
-    index = (ROOT / "chapters" / "index.md").read_text(encoding="utf8")
+    index = prose(nbformat.read(ROOT / "chapters" / "index.ipynb", as_version=4))
     mapped = dict(re.findall(r"\]\(([\w/-]+)\.ipynb\).*\| (\d+)&nbsp;min \|", index))
     said = {
         path.relative_to(ROOT / "chapters").with_suffix("").as_posix(): re.search(
@@ -266,6 +278,8 @@ def good_book() -> NotebookNode:
     v4 = nbformat.v4
     figure = v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 1x1>"})
     alt = {"mystnb": {"image": {"alt": "Two gray squares, the left one darker"}}}
+    left = {"widget": "Explorer", "alt": "A digit 4 and its feature map", "state": {}, "buffers": []}
+    widget = v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", ON_A_PAGE: left})
     book = v4.new_notebook(
         cells=[
             v4.new_markdown_cell(
@@ -277,6 +291,8 @@ def good_book() -> NotebookNode:
             ),
             v4.new_markdown_cell("A picture.", id="prose"),
             v4.new_code_cell("show()", id="figure", execution_count=2, outputs=[figure], metadata=alt),
+            v4.new_markdown_cell("A widget.", id="more"),
+            v4.new_code_cell("explore()", id="widget", execution_count=3, outputs=[widget]),
             v4.new_markdown_cell("## In short\n\nTwo.\n\n## Where to read on\n\nNowhere.", id="end"),
         ],
         metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
@@ -303,6 +319,16 @@ BREAKS: list[tuple[Rule, str, Callable[[NotebookNode], object]]] = [
         alt_text_on_every_figure,
         "a word for alt text",
         lambda b: b.cells[4].metadata.mystnb.image.update(alt="Plot"),
+    ),
+    (
+        a_picture_and_a_text_for_every_widget,
+        "no picture",
+        lambda b: b.cells[6].outputs[0].data.pop("image/png"),
+    ),
+    (
+        a_picture_and_a_text_for_every_widget,
+        "a word for a description",
+        lambda b: b.cells[6].outputs[0].data[ON_A_PAGE].update(alt="A plot"),
     ),
     (no_error_and_no_stderr, "stderr", lambda b: b.cells[2].outputs[0].update(name="stderr")),
     (

@@ -66,4 +66,4 @@ def test_a_missing_chapter_is_named(tmp_path):
 
 
 def test_all_chapters_are_those_of_the_book():
-    assert sorted(execute.chapters_of_the_book()) == sorted(execute.ROOT.glob("chapters/*/*.ipynb"))
+    assert sorted(execute.chapters_of_the_book()) == sorted(execute.ROOT.glob("chapters/**/*.ipynb"))
