@@ -17,11 +17,12 @@ HERE = Path(__file__).parent
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
-    from course_lib.book import mathml, widgets
+    from course_lib.book import mathml, styles, widgets
 
     app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
     app.connect("config-inited", add_own_files)
     app.connect("html-page-context", let_no_script_wait, priority=900)
+    app.connect("build-finished", styles.keep_what_is_used)
     app.add_css_file("book.css", priority=900)
     app.add_node(nodes.image, override=True, html=(visit_picture, depart_picture))
     app.add_node(nodes.citation, override=True, html=(visit_work, depart_work))
