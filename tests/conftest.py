@@ -97,7 +97,9 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         folder.mkdir()
     except FileExistsError:  # another worker is building it
+        patience = time.monotonic() + 300
         while not report.exists():
+            assert time.monotonic() < patience, "the worker that builds the book gave no report"
             time.sleep(0.2)
     else:
         build = ["build", str(ROOT), "--path-output", str(folder), "-W", "-n", "--keep-going"]

@@ -172,3 +172,16 @@ def test_the_picture_writes_each_class_and_marks_what_is_wrong():
     )
     browser.show, browser.filter_class = "wrong", 0
     assert "No image" in browser.picture().axes[0].texts[0].get_text()
+
+
+def test_a_view_that_filters_and_moves_on_at_once_stays_where_it_is():
+    browser = ImageBrowser(np.zeros((10, 4, 4), np.uint8), [0, 1] * 5)
+    browser.set_state({"filter_class": 1, "selected": 5})  # two changes in one message, from a busy kernel
+    assert browser.selected == 5
+    browser.filter_class = 0
+    assert browser.selected == 0
+
+
+def test_large_photographs_do_not_make_a_large_notebook():
+    browser = ImageBrowser(np.zeros((60, 400, 400, 3), np.uint8))
+    assert "the first 2 of 60" in browser.on_a_page()["state"]["note"]

@@ -164,6 +164,10 @@ class TestTraits:
         np.testing.assert_array_equal(explorer.image, X)
 
 
+def interrupted(X, K):
+    raise KeyboardInterrupt  # as when a learner stops a function that takes too long
+
+
 class TestOwnFunction:
     def test_a_right_one_agrees(self):
         for image, kernel in [(X, np.eye(3)), (X / 255, np.eye(3)), (PHOTO, np.ones((3, 3, 3)))]:
@@ -189,6 +193,9 @@ class TestOwnFunction:
             (lambda X, K: X[9, 9], "raised IndexError: index 9 is out of bounds"),
             (lambda X, K: own_convolution(X, K) * np.nan, "differs at 4 of 4 places.*got nan"),
             (lambda X: X, "raised TypeError"),
+            (lambda X, K: [[10**400, 0], [0, 0]], "other than an array of numbers: list"),
+            (lambda X, K: own_convolution(X, K) * 1j, "other than an array of numbers: ndarray"),
+            (interrupted, "was interrupted"),
         ],
     )
     def test_says_what_went_wrong(self, function, message):
@@ -209,6 +216,19 @@ class TestOwnFunction:
         explorer.kernel = np.eye(3)
         assert len(calls) == 2
         np.testing.assert_array_equal(explorer.image, X)
+
+    def test_runs_again_when_it_was_taken_away_and_given_back(self):
+        explorer = KernelExplorer(X, convolution=own_convolution)
+        explorer.convolution = None
+        assert explorer.own == {}
+        explorer.convolution = own_convolution
+        assert explorer.own["agrees"]
+
+    def test_while_it_runs_no_old_verdict_is_shown(self):
+        seen = []
+        explorer = KernelExplorer(X, convolution=own_convolution)
+        explorer.convolution = lambda X, K: seen.append(explorer.own["edits"] == explorer.edits)
+        assert seen == [False]
 
     def test_is_not_called_where_the_kernel_does_not_fit(self):
         explorer = KernelExplorer([[1]], padding="same", convolution=lambda X, K: 1 / 0)

@@ -210,6 +210,27 @@ def test_digits_drawn_small_in_a_corner_are_read_once_they_are_centred(show, pad
         wait_for(page, answer, "The pad is empty")
 
 
+def test_a_second_finger_and_an_echo_of_python_leave_a_stroke_alone(show, pad):
+    page = show(pad)
+    pad_of_page = page.get_by_role("application", name="Drawing pad")
+    box = pad_of_page.bounding_box()
+    spots = {
+        name: (box["x"] + box["width"] * x, box["y"] + 100) for name, x in [("left", 0.2), ("right", 0.8)]
+    }
+    page.mouse.move(*spots["left"])
+    page.mouse.down()
+    x, y = spots["right"]
+    pad_of_page.dispatch_event("pointerdown", {"pointerId": 77, "button": 0, "clientX": x, "clientY": y})
+    pad_of_page.dispatch_event("pointermove", {"pointerId": 77, "clientX": x, "clientY": y})
+    page.mouse.up()
+    wait_for(page, page.locator(".answer").first, "answers")
+    inked = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    row = np.reshape(
+        pad_of_page.locator("canvas").or_(page.locator("canvas.pad")).first.evaluate(inked), (-1, 4)
+    )
+    assert 0 < (row[:, 0] > 0).mean() < 0.05  # a dot, and no line from finger to finger
+
+
 def test_a_digit_is_drawn_by_keyboard_alone(show, pad):
     page = show(pad, theme="dark", width=360)
     pad_of_page = page.get_by_role("application", name="Drawing pad")

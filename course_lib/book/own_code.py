@@ -134,8 +134,11 @@ def pyodide_folder() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent.parent) as beside:
             fetched = fetch(Path(beside))
-            if not folder.is_dir():  # another build may have been quicker
+            try:
                 os.replace(fetched, folder)
+            except OSError:
+                if not folder.is_dir():  # else another build was quicker
+                    raise
     return folder
 
 
@@ -146,7 +149,7 @@ def fetch(beside: Path) -> Path:
         raise FileNotFoundError("npm is not installed (it comes with Node.js)")
     command = [npm, "pack", f"pyodide@{VERSION}", "--ignore-scripts", "--fetch-retries=0", "--loglevel=error"]
     try:
-        done = subprocess.run(command, cwd=beside, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, cwd=beside, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         raise TimeoutError("npm did not answer within 3 minutes") from None
     if done.returncode:

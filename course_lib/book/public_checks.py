@@ -268,7 +268,12 @@ def same(a: Any, b: Any) -> bool:
     """Whether two numbers agree up to rounding, or two lists number by number."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return is_number(a) and is_number(b) and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    if not (is_number(a) and is_number(b)):
+        return False
+    try:
+        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    except OverflowError:  # a whole number that no float can hold
+        return bool(a == b)
 
 
 def shape(rows: list[list[Any]]) -> tuple[int, int]:
@@ -346,7 +351,7 @@ def hint(came: Any, case: Case) -> str:
         return NOT_ROWS
     if len(right) > 1 and same(numbers[0], right[0]) and not any(numbers[1:]):
         return FIRST_ONLY
-    if all(math.isfinite(n) for n in numbers) and same(numbers, [int(n) for n in right]):
+    if same(numbers, [int(n) for n in right]):
         return WHOLE_NUMBERS
     return ""
 
@@ -368,7 +373,7 @@ def check(question: str, function: Callable[..., Any]) -> Iterator[dict[str, Any
             came = function(*given)
             where = difference(came, case.expected)
             answer = short(came)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # of the reader's code alone: the page stops a run from outside
             yield {"passed": False, "text": f"{call} ends in an error.", **told(error)}
             continue
         if where:
@@ -389,7 +394,10 @@ def told(error: BaseException) -> dict[str, str]:
     while steps and not steps.tb_frame.f_code.co_filename.startswith("your code"):
         steps = steps.tb_next
     text = "".join(traceback.format_exception(type(error), error, steps)).strip()
-    message = f"{type(error).__name__}: {error}"
+    try:
+        message = f"{type(error).__name__}: {error}"
+    except Exception:  # an error of the reader's own, which can't say what it is
+        message = type(error).__name__
     return {"traceback": text, "hint": next((ERRORS[part] for part in ERRORS if part in message), "")}
 
 

@@ -8,6 +8,7 @@ What brings it to life is `static/widget-host.js`.
 from __future__ import annotations
 
 import hashlib
+import html
 import importlib
 import json
 import pkgutil
@@ -58,9 +59,12 @@ class WidgetOutput:
         if data.mime_type != ON_A_PAGE:
             return None
         _, outputs = renderer.renderer.nb_client.code_cell_outputs(data.cell_index or 0)
+        png = outputs[data.output_index or 0]["data"].get("image/png")
+        if png is None:
+            raise ExtensionError(f"line {data.line}: a widget without its picture: run `make execute`")
         picture = MimeData(
             "image/png",
-            outputs[data.output_index or 0]["data"]["image/png"],
+            png,
             cell_metadata={"mystnb": {"image": {"alt": data.content["alt"]}}},
             line=data.line,
         )
@@ -83,7 +87,7 @@ def depart_place(page: HTML5Translator, node: widget_place) -> None:
 def opening(on_a_page: dict[str, Any]) -> str:
     """Return the HTML before the picture."""
     fetches = " data-fetches" if any(_is_large(buffer) for buffer in on_a_page["buffers"]) else ""
-    return f'<figure class="course-widget-place" data-widget="{on_a_page["widget"]}"{fetches}>\n'
+    return f'<figure class="course-widget-place" data-widget="{html.escape(on_a_page["widget"])}"{fetches}>\n'
 
 
 def closing(on_a_page: dict[str, Any], folder: Path) -> str:

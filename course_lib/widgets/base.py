@@ -113,8 +113,10 @@ def _from_json(value: Any, widget: Any) -> np.ndarray[Any, Any] | None:
 def _png(figure: Figure) -> bytes:
     """Draw a figure in 256 colours: a third of the bytes, and a notebook keeps within a megabyte."""
     full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, format="png", dpi=80, bbox_inches="tight")
-    plt.close(figure)
+    try:
+        figure.savefig(full, format="png", dpi=80, bbox_inches="tight")
+    finally:
+        plt.close(figure)
     Image.open(full).convert("RGB").quantize(256).save(small, format="png", optimize=True)
     return small.getvalue()
 

@@ -53,6 +53,7 @@ function render({ model, el, signal }) {
   let pen = [FINE / 2, FINE / 2]; // row and column of the keyboard's pen
   let down = false; // the keyboard's pen touches the paper
   let last = null; // where the pointer was
+  let pointer = null; // the finger that draws; a second one does not
 
   const helpId = freshId("help");
   const pad = element("canvas", {
@@ -189,14 +190,15 @@ function render({ model, el, signal }) {
     return [((event.clientY - box.top) / box.height) * FINE, ((event.clientX - box.left) / box.width) * FINE];
   };
   pad.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || last) return;
+    pointer = event.pointerId;
     pad.setPointerCapture(event.pointerId);
     last = place(event);
     stroke(last, last);
     keep();
   });
   pad.addEventListener("pointermove", (event) => {
-    if (!last) return;
+    if (!last || event.pointerId !== pointer) return;
     for (const part of event.getCoalescedEvents?.() ?? [event]) {
       const next = place(part);
       stroke(last, next);
@@ -205,9 +207,10 @@ function render({ model, el, signal }) {
     keep();
   });
   for (const end of ["pointerup", "pointercancel"])
-    pad.addEventListener(end, () => {
-      if (!last) return;
+    pad.addEventListener(end, (event) => {
+      if (!last || event.pointerId !== pointer) return;
       last = null;
+      keep(); // Python's echo of the stroke before may have come meanwhile
       finish();
       soon();
     });
@@ -227,6 +230,7 @@ function render({ model, el, signal }) {
     } else return;
     event.preventDefault();
     if (down) keep();
+    if (down && event.key === " ") finish(); // a dot
     showPen();
   });
   pad.addEventListener("keyup", (event) => event.key in ARROWS && down && finish());
@@ -311,7 +315,7 @@ function render({ model, el, signal }) {
 
   const soon = atNextFrame(show, signal);
   const redraw = () => {
-    if (model.get("drawing") !== kept) drawing = drawingOf(model); // drawn elsewhere
+    if (!last && model.get("drawing") !== kept) drawing = drawingOf(model); // drawn elsewhere
     soon();
   };
   whenChanged(model, ["drawing"], redraw, signal);

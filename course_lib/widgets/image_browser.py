@@ -19,6 +19,7 @@ __all__ = ["ImageBrowser"]
 MOST_NUMBERS = 32_000_000  # 40,000 images of MNIST, 10,000 of CIFAR-10: what a browser unpacks in a moment
 OF_A_DATASET = 5_000  # images; they are on screen at once, and still a few megabytes
 ON_A_PAGE = 300  # images; a page carries all of them, whether the reader looks at them or not
+NUMBERS_ON_A_PAGE = 1_000_000  # about a megabyte, which is what a notebook may have
 IN_THE_PICTURE = 2  # rows; in print, the first images stand for all
 
 
@@ -157,27 +158,28 @@ class ImageBrowser(CourseWidget):
 
     @traitlets.observe("filter_class", "show", "order")
     def _select_the_first(self, change: Any) -> None:
-        if len(self.shown):
+        if len(self.shown) and "selected" not in self._property_lock:  # a view chooses for itself
             self.selected = int(self.shown[0])
 
     def on_a_page(self) -> dict[str, Any]:
-        """Return what a page needs to show this widget as it is now; of many images, the first 300."""
-        if len(self.images) <= ON_A_PAGE:
+        """Return what a page needs to show this widget as it is now; of many images, the first."""
+        most = max(1, min(ON_A_PAGE, NUMBERS_ON_A_PAGE * len(self.images) // max(self.images.size, 1)))
+        if len(self.images) <= most:
             return super().on_a_page()
         parts = {
-            name: None if (values := getattr(self, name)) is None else values[:ON_A_PAGE]
+            name: None if (values := getattr(self, name)) is None else values[:most]
             for name in ("labels", "probabilities", "predictions")
         }
-        only = f"on this page the first {ON_A_PAGE} of {len(self.images):,}, with Python all"
+        only = f"on this page the first {most} of {len(self.images):,}, with Python all"
         few = ImageBrowser(
-            self.images[:ON_A_PAGE],
+            self.images[:most],
             class_names=self.class_names,
             columns=self.columns,
             note=f"{self.note}; {only}" if self.note else only,
             **parts,
         )
         few.filter_class, few.show, few.order = self.filter_class, self.show, self.order
-        if self.selected < ON_A_PAGE:
+        if self.selected < most:
             few.selected = self.selected
         few._number = self._number
         page = few.on_a_page()

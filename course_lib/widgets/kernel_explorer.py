@@ -298,18 +298,24 @@ class KernelExplorer(CourseWidget):
         self.set_trait("pooled", pooled)
         self.set_trait("problem", problem)
 
+    _ran: tuple[Any, ...] = ()  # what the learner's function was last run for
+
     @traitlets.observe("image", "kernel", "flip", "convolution", "edits")
     def _run_own(self, change: Any) -> None:
         """Run the learner's function, once for each channel, and compare its result with ours."""
         if self.convolution is None:
-            self.own = {}
+            self.own, self._ran = {}, ()
             return
         given = (self.image, self.kernel, self.flip, self.convolution, self.edits)
-        if all(a is b for a, b in zip(given, getattr(self, "_ran", [None]), strict=False)):
+        if self._ran and all(a is b for a, b in zip(given, self._ran, strict=True)):
             return  # several traits changed at once, and each of them calls
         self._ran = given
         name = getattr(self.convolution, "__name__", "<lambda>").replace("<lambda>", "your function")
-        verdict, wrong = _compare(self.convolution, name, *self._channels())
+        self.own = {**self.own, "edits": -1}  # until it has answered, the view says that it is running
+        try:
+            verdict, wrong = _compare(self.convolution, name, *self._channels())
+        except KeyboardInterrupt:
+            verdict, wrong = f"{name} was interrupted.", None
         self.own = {
             "name": name,
             "edits": self.edits,
@@ -377,8 +383,11 @@ def _compare(
         if result is None:
             return f"{name} returned None. Does it end with return?", None
         try:
-            result = np.asarray(result, dtype=np.float64)
-        except (TypeError, ValueError):
+            real = not np.ma.isMaskedArray(result) and np.asarray(result).dtype.kind in "biuf"
+            result = np.asarray(result, dtype=np.float64) if real else result
+        except Exception:  # NumPy asks the object itself, which may raise anything
+            real = False
+        if not real:
             return f"{name} returned something other than an array of numbers: {type(result).__name__}.", None
         if result.shape != expected.shape:
             places = " × ".join(map(str, expected.shape))

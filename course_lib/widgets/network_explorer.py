@@ -109,7 +109,9 @@ class NetworkExplorer(NetworkWidget):
     def feature_map(self) -> Values:
         """The chosen map of the chosen layer, on the chosen image."""
         output = self._outputs()[self.layer]
-        return output[..., self.channel] if output.ndim == 3 else output
+        if output.ndim != 3:
+            return output
+        return output[..., min(self.channel, output.shape[2] - 1)]  # as the view, if the layer has fewer maps
 
     def _name(self) -> str:
         return self.image_names[self.index] if self.image_names else f"image {self.index}"
@@ -128,7 +130,7 @@ class NetworkExplorer(NetworkWidget):
         left, right = top.subplots(1, 2, width_ratios=[1, 1.6])
         image = self.images[self.index]
         left.imshow(image if image.shape[2] == 3 else image[:, :, 0], cmap="gray")
-        left.set_title(self._name())
+        left.set_title(self._name().replace("$", r"\$"))  # else a dollar sign would start mathematics
         left.axis("off")
         draw_bars(right, self.network.probabilities(outputs), self.class_names)
         for part, (title, tiles) in zip(rest, maps, strict=True):

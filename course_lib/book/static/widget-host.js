@@ -31,6 +31,7 @@
   /** A state with its binary parts in their places, as DataViews. */
   async function whole({ state, buffers }) {
     for (const { path, data, file } of buffers) {
+      if (path.includes("__proto__")) throw new TypeError("a state has no such place");
       const text = atob(data ?? (await fileOf("courseBuffers", file)));
       const view = new DataView(new ArrayBuffer(text.length));
       for (let i = 0; i < text.length; i++) view.setUint8(i, text.charCodeAt(i));
