@@ -45,6 +45,7 @@ function render({ model, el, signal }) {
     typed(field, use) {
       const value = readNumber(field.value);
       view.tell(Number.isNaN(value) ? notANumber(field.value) : "", true);
+      field.setAttribute("aria-invalid", String(Number.isNaN(value)));
       if (!Number.isNaN(value)) use(value);
       view.refresh();
     },
@@ -109,7 +110,17 @@ function render({ model, el, signal }) {
   el.append(root);
   showAll();
   tellOfLink();
-  if (linkMessage(model)) root.scrollIntoView({ block: "nearest" });
+  if (linkMessage(model)) keepInView(root, signal);
+}
+
+/** Scroll to a widget that a link is about, and again while what is above it comes alive and grows. */
+function keepInView(root, signal) {
+  const growth = new ResizeObserver(() => root.scrollIntoView({ block: "nearest" }));
+  const end = () => growth.disconnect();
+  growth.observe(document.body);
+  for (const act of ["wheel", "pointerdown", "keydown"]) window.addEventListener(act, end, { once: true, signal });
+  setTimeout(end, 5000);
+  signal?.addEventListener("abort", end);
 }
 
 /** Say what became of the learner's own function, and return where it is wrong, or null. */

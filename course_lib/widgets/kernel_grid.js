@@ -93,8 +93,9 @@ export function kernelStage(view) {
         if (!step && !pages) return;
         event.preventDefault();
         if (step) return goTo(row + step[0], column + step[1]);
-        edit([row, column], Number((exact() + (pages * Number(slider.field.max)) / 20).toPrecision(8)));
-        field.value = inFull(exact());
+        const value = Number((exact() + (pages * Number(slider.field.max)) / 20).toPrecision(8));
+        edit([row, column], value);
+        field.value = inFull(value);
       },
     });
     return field;
@@ -111,7 +112,7 @@ export function kernelStage(view) {
     if (grid.children.length !== k * k) {
       cell = cell.map((at) => Math.min(at, k - 1));
       grid.style.setProperty("--side", k);
-      root.classList.toggle("large", k > 5);
+      root.classList.toggle("large", k > 4);
       grid.replaceChildren(...Array.from(shown.data, (_, i) => cellField(Math.floor(i / k), i % k)));
     }
     const limit = Math.max(...Array.from(shown.data, Math.abs));

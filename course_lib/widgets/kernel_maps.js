@@ -46,10 +46,9 @@ export function mapStages(view) {
     slider.show(setting.bias, sliderLimit(Math.max(Math.abs(setting.bias), 2 * setting.image.white)));
     activation.value = setting.activation;
     pooling.value = String(setting.pool_size);
-    const colour = result.featureMap && colouring(result.featureMap.data); // one for all three
-    [result.featureMap, result.activated, result.pooled].forEach((numbers, i) =>
-      showMap(pictures[i], stages[i], MAPS[i], numbers, colour),
-    );
+    const maps = [result.featureMap, result.activated, result.pooled];
+    const [sum, active] = maps.map((numbers) => numbers && colouring(numbers.data)); // pooling only chooses
+    maps.forEach((numbers, i) => showMap(pictures[i], stages[i], MAPS[i], numbers, i ? active : sum));
   }
 
   /** Frame the pixel pointed at, what it comes from in the image, and the block of the pooling that holds it. */

@@ -110,8 +110,8 @@ function pixelSentence(pixel) {
 
 function activationInWords({ activation, value, active }) {
   const { name } = ACTIVATIONS[activation];
-  if (activation === "none") return ". No activation changes it.";
-  if (active === value) return `. ${name} keeps it.`;
+  if (activation === "none") return ". There is no activation, so it stays.";
+  if (active === value) return `. ${name[0].toUpperCase()}${name.slice(1)} keeps it.`;
   return `. ${name} makes ${say(active, 3)} of it${activation === "relu" ? "" : ", a tenth"}.`;
 }
 

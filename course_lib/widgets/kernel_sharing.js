@@ -26,19 +26,20 @@ export function sharing(view) {
         "aria-label": `Copy as Python: ${name}`,
         "aria-pressed": "false",
         onclick() {
-          library = library === name ? null : name;
+          library = name;
           show();
-          if (library) copy(code.textContent, `Here is the setting in ${name}.`);
+          copy(code.textContent, `Here is the setting in ${name}.`);
         },
       },
       name,
     ),
   );
+  const hide = element("button", { type: "button", hidden: true, onclick: hideCode }, "Hide the code");
   const link = element("button", { type: "button", onclick: copyLink }, "Link");
   const words = element("span", { class: "soft" }, "Copy as Python:");
   const attributes = { class: "course-field", role: "group", "aria-label": "Copy as Python" };
   // In Jupyter the address is JupyterLab's own.
-  const buttons = [element("span", attributes, words, copyButtons), model.get("has_kernel") ? [] : link].flat();
+  const buttons = [element("span", attributes, words, copyButtons, hide), model.get("has_kernel") ? [] : link].flat();
 
   async function copy(text, done) {
     try {
@@ -55,13 +56,22 @@ export function sharing(view) {
     copy(location.href, `The address of this page now holds the setting.${without}`);
   }
 
+  function hideCode() {
+    library = null;
+    copied.textContent = "";
+    show();
+    copyButtons[0].focus();
+  }
+
   function show() {
+    const before = code.hidden ? null : code.textContent;
     for (const button of copyButtons)
       button.setAttribute("aria-pressed", String(button.textContent === library));
-    code.hidden = !library;
+    code.hidden = hide.hidden = !library;
     if (!library) return;
     const { setting, result } = view;
     code.textContent = result.problem ? `# ${result.problem}\n` : writers[library](model.get("image"), setting);
+    if (before && before !== code.textContent) copied.textContent = ""; // that was another setting
   }
   return { buttons, copied, code, show };
 }
