@@ -2,8 +2,8 @@
 
 import { tensor } from "./arithmetic.js";
 import { decode, encodeBytes } from "./arrays.js";
-import { atNextFrame, element, freshId, widgetFrame } from "./elements.js";
-import { ARROWS, assign, layersPanel, paintGrey, probabilityBars, whenChanged } from "./layer_view.js";
+import { ARROWS, atNextFrame, element, freshId, widgetFrame } from "./elements.js";
+import { assign, layersPanel, paintGrey, probabilityBars, whenChanged } from "./layer_view.js";
 import { drawLine, FINE, mnistSteps } from "./digit.js";
 import { forward, probabilitiesOf, readNetwork } from "./network.js";
 

@@ -32,6 +32,9 @@ export function widgetFrame(name, label, ...children) {
   return element("div", { class: `course-widget ${name}`, role: "group", "aria-label": label, onkeydown: keep }, ...children);
 }
 
+/** Keys that move a place: [rows down, columns to the right]. */
+export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
 /** A label and its field, one after the other. */
 export function labelled(text, field) {
   field.id ||= freshId("field");

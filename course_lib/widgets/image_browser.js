@@ -4,7 +4,7 @@
 // All images come as one buffer. Only one page of the grid is made of elements, and they are used again for the next.
 
 import { decode } from "./arrays.js";
-import { atNextFrame, choice, element, freshId, widgetFrame } from "./elements.js";
+import { ARROWS, atNextFrame, choice, element, freshId, widgetFrame } from "./elements.js";
 
 const ROWS = 7; // of the grid, at most
 const CELLS = 60;
@@ -254,7 +254,7 @@ function makeEnlarged(images, announce) {
   canvases[0].addEventListener("pointermove", point);
   canvases[0].addEventListener("pointerdown", point);
   canvases[0].addEventListener("keydown", (event) => {
-    const direction = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const direction = ARROWS[event.key];
     if (!direction || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const far = event.shiftKey ? 10 : 1;

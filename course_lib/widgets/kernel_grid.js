@@ -3,9 +3,9 @@
 import { tensor } from "./arithmetic.js";
 import { encode } from "./arrays.js";
 import { inkOn, range, signedColour } from "./drawing.js";
-import { choice, element, freshId } from "./elements.js";
+import { ARROWS, choice, element, freshId } from "./elements.js";
 import { inCell, inFull, readNumber, sliderLimit } from "./kernel_numbers.js";
-import { ARROWS, chip, clamp, paintKernel, signedSlider, stage } from "./kernel_parts.js";
+import { chip, clamp, paintKernel, signedSlider, stage } from "./kernel_parts.js";
 import { apart, channelOf, resized, summed } from "./kernel_presets.js";
 import { CHANNELS } from "./kernel_setting.js";
 

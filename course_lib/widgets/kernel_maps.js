@@ -2,9 +2,9 @@
 
 import { decode } from "./arrays.js";
 import { colouring, paint, range } from "./drawing.js";
-import { element, labelled, say } from "./elements.js";
+import { ARROWS, element, labelled, say } from "./elements.js";
 import { brief, sliderLimit } from "./kernel_numbers.js";
-import { ARROWS, clamp, framedPicture, signedSlider, stage } from "./kernel_parts.js";
+import { clamp, framedPicture, signedSlider, stage } from "./kernel_parts.js";
 import { ACTIVATIONS, blockOf, winner } from "./kernel_setting.js";
 
 const MAPS = ["feature map", "after activation", "after pooling"];

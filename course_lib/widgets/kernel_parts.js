@@ -5,8 +5,6 @@ import { paint, paintColours, signedColour } from "./drawing.js";
 import { element, say } from "./elements.js";
 import { brief } from "./kernel_numbers.js";
 
-/** Keys that move a place: [rows down, columns to the right]. */
-export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** A stage of the row: its name after a sign, its control, its picture, and the range of its numbers. */

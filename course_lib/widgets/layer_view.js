@@ -2,7 +2,7 @@
 
 import { tensor } from "./arithmetic.js";
 import { greyColour, inkOn, range, signedColour } from "./drawing.js";
-import { atNextFrame, element, say } from "./elements.js";
+import { ARROWS, atNextFrame, element, say } from "./elements.js";
 import { activated, receptiveField, receptiveSide, sumOfProducts } from "./network.js";
 
 /** Call a listener when one of the model's values changes, until the signal. */
@@ -146,9 +146,6 @@ export function pointed(event) {
   const box = event.currentTarget.getBoundingClientRect();
   return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
 }
-
-/** What an arrow key means: [rows, columns]. */
-export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /**
  * A canvas of many small pictures in rows, one of them chosen by a click, choose(cell), or by keys, move(by).
