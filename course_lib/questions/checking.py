@@ -1,0 +1,212 @@
+"""What a learner calls: `check`, to see whether an answer is right, and `write_predictions`, to hand in."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from course_lib.questions.grading import PARTS, QUESTIONS, Failure, cases, judge
+from course_lib.questions.mistakes import ACTIVATIONS
+from course_lib.questions.question import Part
+
+HINTS = {  # what an error message holds: hint
+    "NotImplementedError": "Nothing stands there yet: replace the line `raise NotImplementedError`.",
+    "index": "A row or column was asked for that isn't there. How far do the loops go?",
+    "could not be broadcast": "Two arrays of different shapes meet. Print both shapes in the line above.",
+    "is not defined": "A name is used that has no value. Have all cells above been run?",
+    "missing": "The function takes other arguments than the question says.",
+    "positional argument": "The function takes other arguments than the question says.",
+    "only integer scalar arrays": "Indices must be whole numbers: // divides and rounds down.",
+    "cannot be interpreted as an integer": "range() wants whole numbers: // divides and rounds down.",
+}
+
+
+class NotYet(AssertionError):
+    """An answer is not right yet; the message says where. A notebook shows it without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    values: Sequence[Any]
+    tried: Sequence[str] = ()
+
+
+def check(question: str, answer: Any) -> None:
+    """Check an answer with the public cases of a question, as the grader does.
+
+    Parameters
+    ----------
+    question
+        "2.2".
+    answer
+        The function itself, without parentheses, or the value of the variable.
+
+    Raises
+    ------
+    NotYet
+        If it is not right: says what was called, what came, what was expected, where they first differ, and
+        which mistake that may be.
+    ValueError
+        If there is no such question, or if it is not one that a computer can judge.
+
+    Examples
+    --------
+    >>> check("2.7", lambda X: X[:2, :2])
+    Traceback (most recent call last):
+    course_lib.questions.checking.NotYet: 2.7: not yet.
+    ...
+    """
+    part = _part(question)
+    values = _called(part, answer) if part.kind == "function" else [_taken(part, answer)]
+    verdict = judge(part, _Outcome(values))
+    right = verdict.points == part.points
+    text = "\n".join([f"{question}: {'right.' if right else 'not yet.'}", *verdict.messages])
+    if not right:
+        raise NotYet(text)
+    print(text)
+
+
+def _part(question: str) -> Part:
+    if question not in QUESTIONS:
+        raise ValueError(f"There is no question {question!r}. The questions are {', '.join(QUESTIONS)}.")
+    for part in QUESTIONS[question].parts:
+        if part.kind in ("function", "value", "network"):
+            return part
+    judged = [part for part in PARTS.values() if part.kind in ("function", "value", "network")]
+    raise ValueError(
+        f"The answer to {question} can't be checked here."
+        f" Those that can are {', '.join(part.question for part in judged)}."
+    )
+
+
+def _called(part: Part, function: Any) -> list[Any]:
+    """Call a function with copies of the arguments; what goes wrong is told in words."""
+    if not callable(function):
+        words = f"{part.name} is no function but {reprlib.repr(function)}. Pass it without parentheses."
+        return [Failure("missing", words)] * len(cases(part.id))
+    values: list[Any] = []
+    for case in cases(part.id):
+        given = [
+            ACTIVATIONS[value] if isinstance(value, str) else copy.copy(value) for value in case.arguments
+        ]
+        try:
+            came = function(*given)
+        except Exception as error:
+            values.append(Failure("error", told(error)))
+            continue
+        arrays = [
+            (before, after)
+            for before, after in zip(case.arguments, given, strict=True)
+            if isinstance(before, np.ndarray)
+        ]
+        if not all(np.array_equal(before, np.asarray(after)) for before, after in arrays):
+            values.append(Failure("malformed", "It changed what it was given. Write the result elsewhere."))
+        else:
+            values.append(_plain(came))
+    return values
+
+
+def told(error: Exception) -> str:
+    """Say which error a call ended in, in which line of the learner's, and what it may come from."""
+    try:
+        message = f"{type(error).__name__}: {error}"
+    except Exception:
+        message = type(error).__name__
+    lines = [f"it ends in an error, {message}."]
+    lines += [words for known, words in HINTS.items() if known in message][:1]
+    return " ".join(lines)
+
+
+def _plain(came: Any) -> Any:
+    """Return a result as an array if it is one or can become one."""
+    if came is None or isinstance(came, str | np.ndarray):
+        return came
+    try:
+        array = np.asarray(came)
+    except Exception:  # an object of the learner's own, which can't become an array
+        return came
+    return array if array.dtype.kind in "biuf" else came
+
+
+def _taken(part: Part, answer: Any) -> Any:
+    if part.kind == "network":
+        return described(answer)
+    if isinstance(answer, list | tuple) and all(isinstance(one, str) for one in answer):
+        return list(answer)
+    return _plain(answer)
+
+
+def described(model: Any) -> list[dict[str, Any]]:
+    """Return the layers of a Keras model as plain data: type, output, parameters, activation.
+
+    An activation layer of its own counts as part of the layer before it.
+    """
+    layers: list[dict[str, Any]] = []
+    for layer in getattr(model, "layers", []):
+        kind = type(layer).__name__
+        if kind == "InputLayer":
+            continue
+        activation = getattr(getattr(layer, "activation", None), "__name__", "")
+        if kind in ("Activation", "ReLU", "Softmax") and layers:
+            layers[-1]["activation"] = activation or kind.lower()
+            continue
+        layers.append(
+            {
+                "layer": kind,
+                "shape": [int(size) for size in layer.output.shape[1:]],
+                "parameters": int(layer.count_params()),
+                "activation": "" if activation == "linear" else activation,
+            }
+        )
+    return layers
+
+
+def write_predictions(question: str, predictions: ArrayLike, *, accuracy: float) -> None:
+    """Write what your network says about the released images, to be handed in beside the notebook.
+
+    Parameters
+    ----------
+    question
+        "1.4", "1.5", "1.6" or "1.9".
+    predictions : array_like, shape (images, 10) or (images,)
+        What `model.predict` gave for the released images, or the classes.
+    accuracy
+        The accuracy that you expect on images that the network has not seen, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the question has no predictions, or if these are none.
+    """
+    part = PARTS.get(f"predictions-{question.replace('.', '-')}")
+    if part is None:
+        known = ", ".join(part.question for part in PARTS.values() if part.kind == "predictions")
+        raise ValueError(f"{question!r} has no predictions to hand in. The questions with some are {known}.")
+    array = np.asarray(predictions)
+    if array.ndim == 2 and array.shape[1] == 10:
+        array = array.argmax(axis=1)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not np.all((array >= 0) & (array <= 9)):
+        raise ValueError(
+            "predictions must have the shape (images, 10), as model.predict gives them, or hold the classes"
+            f" 0 to 9; they have the shape {array.shape} and the type {array.dtype}"
+        )
+    if not 0 <= accuracy <= 1:
+        raise ValueError(f"accuracy must be a number from 0 to 1, such as 0.97; it is {accuracy!r}")
+    content = json.dumps({"classes": array.tolist(), "accuracy": float(accuracy)})
+    file = Path(part.name)
+    beside = file.with_suffix(".part")
+    beside.write_text(content, encoding="utf8")
+    os.replace(beside, file)
+    print(f"{file.name}: the classes of {len(array)} images. Hand it in together with the notebook.")

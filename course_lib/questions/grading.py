@@ -1,0 +1,282 @@
+"""How an answer is judged: the same way in a reader's notebook and by the grader."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from course_lib.questions import task_1, task_2
+from course_lib.questions.judgement import Case, diagnosis, difference, hint, short
+from course_lib.questions.mistakes import NO_ROOM
+from course_lib.questions.question import Part, Question
+
+TASKS: dict[str, tuple[Question, ...]] = {"task-1": task_1.QUESTIONS, "task-2": task_2.QUESTIONS}
+QUESTIONS: dict[str, Question] = {question.id: question for task in TASKS.values() for question in task}
+PARTS: dict[str, Part] = {part.id: part for question in QUESTIONS.values() for part in question.parts}
+MASKED: dict[str, tuple[str, ...]] = {part.id: part.masked for part in PARTS.values() if part.masked}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came instead of a value, in words fit for the student."""
+
+    kind: Literal["error", "late", "memory", "died", "output", "missing", "malformed"]
+    words: str
+
+
+class Outcome(Protocol):
+    """What the box gives for one answer: as many values as there are calls, or one."""
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """Arrays, numbers, lists of them, or failures."""
+
+    @property
+    def tried(self) -> Sequence[str]:
+        """The masked packages whose import was tried."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Points, what the student is told, and what only the teacher is told."""
+
+    points: float
+    messages: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@cache
+def cases(part: str, secret: bytes = b"") -> tuple[Case, ...]:
+    """Return the cases of a part: the public ones, then those that a secret draws.
+
+    Parameters
+    ----------
+    part
+        "answer-2-2".
+    secret
+        The teacher's. Without one there are no hidden cases.
+
+    Examples
+    --------
+    >>> len(cases("answer-2-2")), len(cases("answer-2-2", b"a secret"))
+    (4, 11)
+    """
+    public = PARTS[part].public()
+    if not secret:
+        return public
+    seed = int.from_bytes(hmac.digest(secret, f"hidden cases of {part}".encode(), hashlib.sha256))
+    return public + PARTS[part].hidden(np.random.default_rng(seed))
+
+
+def judge(part: Part, outcome: Outcome, secret: bytes = b"") -> Verdict:
+    """Judge what an answer gave.
+
+    Parameters
+    ----------
+    part
+        One of kind function, value or network.
+    outcome
+        Its values in the order of `cases(part.id, secret)`.
+    secret
+        As for `cases`.
+    """
+    asked = cases(part.id, secret)
+    values: list[Any] = list(outcome.values)
+    values += [Failure("missing", "Nothing came.")] * (len(asked) - len(values))
+    if part.kind != "function":
+        right, message = _judge_value(part, values[0], asked[0])
+        return Verdict(part.points if right else 0.0, (message,))
+    came = [_as_list(value) for value in values]
+    valued = [number for number, value in enumerate(came) if not isinstance(value, Failure)]
+    mistake = diagnosis([came[number] for number in valued], [asked[number] for number in valued])
+    told = [_judge_call(part, value, case, mistake) for value, case in zip(values, asked, strict=False)]
+    passed = [message == "" for message, _ in told]
+    points = sum(
+        worth
+        for group, worth in part.groups.items()
+        if all(right for right, case in zip(passed, asked, strict=True) if case.group == group)
+    )
+    messages = [f"{sum(passed)} of {len(asked)} cases are right."]
+    messages += dict.fromkeys(message for message, _ in told if message)
+    if not secret:
+        messages.append("Hidden cases remain: other pictures, other sizes, other types of numbers.")
+    notes = [note for _, note in told if note]
+    if outcome.tried:
+        tried = ", ".join(outcome.tried)
+        messages.append(f"It tried to import {tried}, which would do the job and is not there.")
+        notes.append(f"tried to import {tried}")
+    if not all(passed) and points == part.groups.get("example", 0):
+        points, extra = 0.0, "The example alone earns nothing: any other case must be right too."
+        messages += [extra] if any(passed) else []
+    return Verdict(float(points), tuple(messages), tuple(notes))
+
+
+def _judge_call(part: Part, value: Any, case: Case, mistake: str) -> tuple[str, str]:
+    """Return what to tell the student and the teacher of one call: "" if it is right.
+
+    What a function does with a hidden case is told without any of its numbers, nor words of its own: an
+    error message could carry the numbers out.
+    """
+    call = _written(part.name, case.arguments)
+    if isinstance(value, Failure):
+        ended = {"error": "ends in an error", "late": "takes too long", "memory": "needs too much memory"}
+        if case.hidden:
+            how = ended.get(value.kind, "gives no result")
+            return f"A hidden case ({case.group}) {how}.", f"{call}: {value.words}"
+        return f"{call}: {value.words}", ""
+    came = _as_list(value)
+    where = difference(came, case.expected)
+    if not where:
+        return "", ""
+    words = _type_hint(value, case) or mistake or hint(came, case)
+    told = f"{call} gave {short(came)}; expected {short(case.expected)}. {where}"
+    if case.hidden:
+        wrong = "has the wrong size" if "size" in where.split(";")[0] else "is wrong"
+        return f"A hidden case ({case.group}) {wrong}. {words}".strip(), told
+    return f"{told} {words}".strip(), ""
+
+
+def _judge_value(part: Part, value: Any, case: Case) -> tuple[bool, str]:
+    if isinstance(value, Failure):
+        return False, value.words
+    if value is None or value is ...:
+        return False, f"{part.name} has no value yet."
+    if part.kind == "network":
+        wrong = _network_difference(value, case.expected)
+        return not wrong, wrong or f"{part.name} is the network of the question."
+    came = _as_list(value)
+    where = difference(came, case.expected)
+    if not where:
+        return True, f"{part.name} is right."
+    return False, f"{part.name} is not right. {where} {_type_hint(value, case) or hint(came, case)}".strip()
+
+
+def _network_difference(came: Any, expected: list[dict[str, Any]]) -> str:
+    """Say in which layer a network first differs from the one that was asked for."""
+    if not isinstance(came, list) or not came:
+        return "That is no Keras model with layers."
+    for number, (here, asked) in enumerate(zip(came, expected, strict=False), start=1):
+        for what, right in asked.items():
+            if here.get(what) != right:
+                said = f"{what} {right}" if right != "" else f"no {what}"
+                return (
+                    f"Layer {number} ({here.get('layer')}) has the {what} {here.get(what) or 'none'};"
+                    f" asked for is {asked['layer']} with {said}."
+                )
+    if len(came) != len(expected):
+        return f"It has {len(came)} layers; asked for are {len(expected)}."
+    return ""
+
+
+def _as_list(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _type_hint(value: Any, case: Case) -> str:
+    """Name a type of whole numbers where there is no room for what is right."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu":
+        return ""
+    right = np.asarray(case.expected)
+    if value.shape != right.shape or right.dtype.kind not in "iuf":
+        return ""
+    room = np.iinfo(value.dtype)
+    fits = right.min() >= room.min and right.max() <= room.max and bool(np.all(right == np.round(right)))
+    return "" if fits else NO_ROOM
+
+
+def _written(function: str, arguments: Sequence[Any]) -> str:
+    """Write a call as it would stand in the code.
+
+    >>> _written("convolution", (task_2.X, np.array([[1, 2]])))
+    'convolution(X, [[1, 2]])'
+    """
+    known = {"X": task_2.X, "K": task_2.K}
+
+    def name(value: Any) -> str:
+        for letter, array in known.items():
+            if value is array:
+                return letter
+        return value if isinstance(value, str) else short(_as_list(value))
+
+    return f"{function}({', '.join(map(name, arguments))})"
+
+
+# Predictions ------------------------------------------------------------------------------------------------
+
+LARGEST_FILE = 1_000_000  # bytes; 500 classes need some thousand
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The classes that a network gives to the released images, and the accuracy that its author states."""
+
+    classes: NDArray[np.int64]
+    accuracy: float
+
+
+def read_predictions(text: bytes) -> Predictions:
+    """Read what `write_predictions` wrote; nothing in it is trusted.
+
+    Raises
+    ------
+    ValueError
+        If it is anything but a small JSON object with classes and an accuracy.
+    """
+    if len(text) > LARGEST_FILE:
+        raise ValueError(f"the file has {len(text):,} bytes; write_predictions writes some thousand")
+    try:
+        read = json.loads(text)
+        classes, accuracy = read["classes"], read["accuracy"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError("the file is not what write_predictions writes") from None
+    if not isinstance(classes, list) or not all(type(one) is int and 0 <= one <= 9 for one in classes):
+        raise ValueError("the classes must be whole numbers from 0 to 9")
+    if type(accuracy) not in (int, float) or not (math.isfinite(accuracy) and 0 <= accuracy <= 1):
+        raise ValueError(f"the accuracy must be a number from 0 to 1; it is {short(accuracy)}")
+    return Predictions(np.array(classes, np.int64), float(accuracy))
+
+
+def judge_predictions(part: Part, text: bytes | None, labels: NDArray[Any]) -> Verdict:
+    """Score predictions for the released images.
+
+    All points for an accuracy of at least `part.accuracy`, with a stated accuracy that agrees with it up to
+    chance and to the images having been changed; half of them if the stated one does not.
+
+    Parameters
+    ----------
+    part
+        One of kind predictions.
+    text
+        What the file holds that was handed in: None if there was none.
+    labels
+        The classes of the released images, which only the teacher can tell.
+    """
+    if text is None:
+        return Verdict(0.0, (f"There is no file {part.name} beside the notebook.",))
+    try:
+        predictions = read_predictions(text)
+    except ValueError as error:
+        return Verdict(0.0, (f"{part.name}: {error}.",))
+    if len(predictions.classes) != len(labels):
+        return Verdict(
+            0.0, (f"{part.name} holds {len(predictions.classes)} classes; there are {len(labels)} images.",)
+        )
+    found = float(np.mean(predictions.classes == np.asarray(labels)))
+    told = [f"{found:.1%} of the {len(labels)} released images are right; {part.accuracy:.0%} are asked for."]
+    if found < part.accuracy:
+        return Verdict(0.0, tuple(told))
+    if abs(predictions.accuracy - found) > 0.1:
+        told.append(
+            f"The stated accuracy of {predictions.accuracy:.1%} is far from that: half of the points."
+        )
+        return Verdict(part.points / 2, tuple(told))
+    return Verdict(part.points, tuple(told))

@@ -1,0 +1,392 @@
+"""Task 2: a convolutional layer by hand. Eight questions, 15 points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from course_lib.convolution import convolution, convolutional_layer, maxpool_layer, relu
+from course_lib.data import load_mnist
+from course_lib.questions.judgement import Case
+from course_lib.questions.mistakes import (
+    BIAS_LATE,
+    CONVOLUTION,
+    LAYER,
+    NO_ACTIVATION,
+    NO_BIAS,
+    POOLING,
+    WHOLE,
+    Array,
+    Mistakes,
+    case,
+)
+from course_lib.questions.question import Part, Question, RubricItem
+
+X = np.array([[56, 250, 116, 0], [0, 240, 144, 0], [0, 198, 150, 0], [0, 143, 241, 0]], np.uint8)
+K = np.array([[-0.5, -0.5, -0.5], [1, 1, 1], [-0.5, -0.5, -0.5]])
+POINT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+WIDE = np.array([[1, 2, 4, 8], [16, 32, 64, 128]])
+DIAGONAL = np.array([[1, 0], [0, -1]])
+SIGNED = np.array([[-1, 2, -3, 4], [5, -6, 7, -8]])
+SLANTED = np.array([[1, 2], [-3, 4]])
+
+WOULD_DO_IT = (
+    "course_lib",
+    "scipy",
+    "keras",
+    "tensorflow",
+    "torch",
+    "jax",
+    "skimage",
+    "sklearn",
+    "cv2",
+    "PIL",
+    "mlxtend",
+)
+
+
+@cache
+def training_image(number: int) -> Array:
+    """Return a training image of MNIST, counted from 0, as it is stored. Number 2 is the digit 4."""
+    with redirect_stdout(StringIO()):  # the reader has been told where the images come from
+        image: Array = load_mnist().x_train[number]
+    return image
+
+
+def value(
+    right: Callable[[Array], Array], *mistakes: tuple[str, Callable[[Array], Any]]
+) -> Callable[[], tuple[Case, ...]]:
+    """Return what gives the case of a variable: right and wrong are computed from the digit."""
+    return lambda: (case(right, mistakes, (training_image(2),))._replace(arguments=()),)
+
+
+# 2.1 --------------------------------------------------------------------------------------------------------
+
+OTHER_WAY = (
+    "It is turned the other way, against the clock. The -1 of np.rot90(image, -1) turns with the clock."
+)
+UNTURNED = "It is not turned."
+HALF_TURN = "It is turned by a half. A quarter is asked for."
+MIRRORED = "It is mirrored, not turned: rows and columns are swapped."
+OTHER_IMAGE = "This is another image. Python counts from 0, and so does the question: x_train[2]."
+SCALED = "The numbers are those of the digit divided by 255. Here the pixels stay as they are, from 0 to 255."
+
+
+def turned(image: Array) -> Array:
+    """Turn by a quarter, with the clock."""
+    return np.rot90(image, -1)
+
+
+# 2.3 to 2.8 -------------------------------------------------------------------------------------------------
+
+OF_UNTURNED = "This is the map of the digit as it is stored. Turn it first, as in 2.1."
+OF_TRANSPOSED = "This is what the transposed kernel gives. Take K itself."
+OF_K = "This is what K itself gives. Take the transposed kernel, K.T."
+OF_PATCH = "This is the map of the 4 x 4 patch. Take the whole digit."
+OTHER_SIGN = "The bias is added with the wrong sign: it is negative here."
+NOT_POOLED = "The pooling is missing."
+POOLED_TWICE = "It is pooled twice."
+
+
+def layer(image: Array, kernel: Array, bias: float) -> Array:
+    """Apply a layer with ReLU to the turned digit."""
+    return convolutional_layer(turned(image), kernel, bias, relu)
+
+
+def _layer_mistakes(kernel: Array, bias: float, finish: Callable[[Array], Array] = lambda Y: Y) -> Mistakes:
+    swapped = OF_TRANSPOSED if kernel is K else OF_K
+    return (
+        (NO_ACTIVATION, lambda image: finish(convolution(turned(image), kernel) + bias)),
+        (NO_BIAS, lambda image: finish(relu(convolution(turned(image), kernel)))),
+        (NO_BIAS, lambda image: finish(convolution(turned(image), kernel))),
+        (BIAS_LATE, lambda image: finish(relu(convolution(turned(image), kernel)) + bias)),
+        (OTHER_SIGN, lambda image: finish(layer(image, kernel, -bias))),
+        (swapped, lambda image: finish(layer(image, kernel.T, bias))),
+        (OF_UNTURNED, lambda image: finish(convolutional_layer(image, kernel, bias, relu))),
+    )
+
+
+# Hidden cases -----------------------------------------------------------------------------------------------
+
+
+def hidden_convolution(random: np.random.Generator) -> tuple[Case, ...]:
+    """Draw pictures and kernels of many shapes and types."""
+    floats = [((6, 9), 3), ((9, 6), 2), ((5, 5), 5), ((7, 8), 1), ((12, 5), 4)]
+    return tuple(
+        [
+            case(
+                convolution,
+                CONVOLUTION,
+                (random.normal(size=shape), random.normal(size=(k, k))),
+                "shapes",
+                hidden=True,
+            )
+            for shape, k in floats
+        ]
+        + [
+            case(
+                convolution,
+                CONVOLUTION,
+                (random.integers(100, 256, shape, dtype=np.uint8), kernel),
+                "pixels",
+                hidden=True,
+            )
+            for shape, kernel in [
+                ((6, 7), random.integers(1, 9, (3, 3), dtype=np.uint8)),
+                ((7, 5), random.normal(size=(2, 2))),
+            ]
+        ]
+    )
+
+
+def hidden_layer(random: np.random.Generator) -> tuple[Case, ...]:
+    """Draw pictures, kernels, biases of both signs, and three activations."""
+    drawn = [
+        ((6, 8), 3, 1.5, "relu", "biases"),
+        ((7, 5), 2, -1.0, "relu", "biases"),
+        ((5, 9), 3, -0.5, "identity", "activations"),
+        ((8, 6), 2, 0.75, "tanh", "activations"),
+    ]
+    return tuple(
+        case(
+            convolutional_layer,
+            LAYER,
+            (random.normal(size=shape), random.normal(size=(k, k)), b, activation),
+            group,
+            hidden=True,
+        )
+        for shape, k, b, activation, group in drawn
+    )
+
+
+def hidden_pooling(random: np.random.Generator) -> tuple[Case, ...]:
+    """Draw pictures with even and odd sizes, and with negative numbers alone."""
+    pictures = [
+        (random.integers(0, 256, (8, 6), dtype=np.uint8), "even sizes"),
+        (random.normal(size=(4, 10)), "even sizes"),
+        (random.normal(size=(7, 9)), "odd sizes"),
+        (random.integers(0, 100, (6, 5)), "odd sizes"),
+        (-random.uniform(1, 9, (6, 8)), "negative numbers"),
+    ]
+    return tuple(case(maxpool_layer, POOLING, (picture,), group, hidden=True) for picture, group in pictures)
+
+
+# The questions ----------------------------------------------------------------------------------------------
+
+QUESTIONS = (
+    Question(
+        "2.1",
+        "Show the digit",
+        (
+            Part(
+                "answer-2-1",
+                "value",
+                0.5,
+                "four",
+                public=value(
+                    turned,
+                    (OTHER_WAY, np.rot90),
+                    (UNTURNED, np.positive),
+                    (HALF_TURN, lambda image: np.rot90(image, 2)),
+                    (MIRRORED, np.transpose),
+                    (SCALED, lambda image: turned(image) / 255),
+                    (OTHER_IMAGE, lambda image: turned(training_image(1))),
+                    (OTHER_IMAGE, lambda image: turned(training_image(3))),
+                ),
+            ),
+            Part(
+                "words-2-1",
+                "text",
+                0.5,
+                rubric=(
+                    RubricItem("The digit is shown, with a grey colour map and its range", 0.25),
+                    RubricItem("Says that it lies on its side with imshow, and why (row 0 at the top)", 0.25),
+                ),
+            ),
+        ),
+    ),
+    Question(
+        "2.2",
+        "Convolution",
+        (
+            Part(
+                "answer-2-2",
+                "function",
+                3,
+                "convolution",
+                groups={"example": 0.5, "shapes": 1.5, "pixels": 1},
+                public=lambda: (
+                    case(convolution, CONVOLUTION, (X, K), "example"),
+                    case(convolution, CONVOLUTION, (POINT, np.array([[1, 2], [3, 4]])), "shapes"),
+                    case(convolution, CONVOLUTION, (WIDE, DIAGONAL), "shapes"),
+                    case(
+                        convolution,
+                        CONVOLUTION,
+                        (np.array([[0.25, 0.5], [0.75, 1]]), np.array([[1, -1], [2, 0.25]])),
+                        "shapes",
+                    ),
+                ),
+                hidden=hidden_convolution,
+                masked=WOULD_DO_IT,
+            ),
+        ),
+    ),
+    Question(
+        "2.3",
+        "The feature map of the digit",
+        (
+            Part(
+                "answer-2-3",
+                "value",
+                0.5,
+                "feature_map",
+                public=value(
+                    lambda image: convolution(turned(image), K),
+                    (OF_UNTURNED, lambda image: convolution(image, K)),
+                    (OF_TRANSPOSED, lambda image: convolution(turned(image), K.T)),
+                    (OF_PATCH, lambda image: convolution(X, K)),
+                    (SCALED, lambda image: convolution(turned(image) / 255, K)),
+                ),
+            ),
+            Part(
+                "plot-2-3",
+                "plot",
+                0.5,
+                rubric=(
+                    RubricItem("The feature map is shown, and its shape 26 x 26 is said", 0.25),
+                    RubricItem(
+                        "0 can be told from positive and negative: diverging colours or a colour bar", 0.25
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Question(
+        "2.4",
+        "The layer",
+        (
+            Part(
+                "answer-2-4",
+                "function",
+                3,
+                "convolutional_layer",
+                groups={"example": 0.5, "biases": 1.5, "activations": 1},
+                public=lambda: (
+                    case(convolutional_layer, LAYER, (X, K, 100, "relu"), "example"),
+                    case(convolutional_layer, LAYER, (X, K, -20, "relu"), "biases"),
+                    case(convolutional_layer, LAYER, (X, K, -20, "identity"), "activations"),
+                    case(convolutional_layer, LAYER, (SIGNED, SLANTED, 2, "relu"), "biases"),
+                ),
+                hidden=hidden_layer,
+                masked=WOULD_DO_IT,
+            ),
+        ),
+    ),
+    Question(
+        "2.5",
+        "What does the kernel capture?",
+        (
+            Part(
+                "answer-2-5",
+                "value",
+                1,
+                "layer_K",
+                public=value(lambda image: layer(image, K, -150), *_layer_mistakes(K, -150)),
+            ),
+            Part(
+                "words-2-5",
+                "text",
+                1,
+                rubric=(
+                    RubricItem("The kernel captures thin bright lines along a row of the array", 0.25),
+                    RubricItem(
+                        "Says for either drawing which strokes of the 4 these are, or names the drawing", 0.25
+                    ),
+                    RubricItem("Why: ones between halves, numbers that sum to zero", 0.25),
+                    RubricItem("The bias is a threshold: only responses above 150 are left", 0.25),
+                ),
+            ),
+        ),
+    ),
+    Question(
+        "2.6",
+        "The kernel transposed",
+        (
+            Part(
+                "answer-2-6",
+                "value",
+                0.5,
+                "layer_KT",
+                public=value(lambda image: layer(image, K.T, -150), *_layer_mistakes(K.T, -150)),
+            ),
+            Part(
+                "words-2-6",
+                "text",
+                0.5,
+                rubric=(
+                    RubricItem("It captures thin bright lines along a column of the array", 0.25),
+                    RubricItem("In the digit that is the bar of the 4; arm and stem are gone", 0.25),
+                ),
+            ),
+        ),
+    ),
+    Question(
+        "2.7",
+        "Max-pooling",
+        (
+            Part(
+                "answer-2-7",
+                "function",
+                3,
+                "maxpool_layer",
+                groups={"example": 0.5, "even sizes": 1.5, "odd sizes": 0.5, "negative numbers": 0.5},
+                public=lambda: (
+                    case(maxpool_layer, POOLING, (X,), "example"),
+                    case(
+                        maxpool_layer,
+                        POOLING,
+                        (np.array([[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]),),
+                        "even sizes",
+                    ),
+                    case(maxpool_layer, POOLING, (np.array([[1, 2, 9], [3, 4, 9], [9, 9, 9]]),), "odd sizes"),
+                    case(maxpool_layer, POOLING, (np.array([[-1, -2], [-3, -4]]),), "negative numbers"),
+                ),
+                hidden=hidden_pooling,
+                masked=WOULD_DO_IT,
+            ),
+        ),
+    ),
+    Question(
+        "2.8",
+        "All together",
+        (
+            Part(
+                "answer-2-8",
+                "value",
+                0.5,
+                "pooled",
+                public=value(
+                    lambda image: maxpool_layer(layer(image, K, -320)),
+                    (NOT_POOLED, lambda image: layer(image, K, -320)),
+                    *_layer_mistakes(K, -320, maxpool_layer),
+                    (POOLED_TWICE, lambda image: maxpool_layer(maxpool_layer(layer(image, K, -320)))),
+                    (WHOLE, lambda image: layer(image, K, -320).max()),
+                ),
+            ),
+            Part(
+                "plot-2-8",
+                "plot",
+                0.5,
+                rubric=(
+                    RubricItem("The result is shown, and its shape 13 x 13 is said", 0.25),
+                    RubricItem("The range of the numbers can be read off", 0.25),
+                ),
+            ),
+        ),
+    ),
+)
