@@ -20,6 +20,7 @@ from course_lib.questions.grading import (
     judge_predictions,
     read_predictions,
 )
+from course_lib.questions.variation import KERNELS, varied
 
 SECRET = b"only for these tests"
 RIGHT = {
@@ -126,6 +127,25 @@ def test_a_wrong_answer_gets_its_mark_and_its_words(
     with pytest.raises(NotYet) as failed:
         check(part.question, answered(wrong.source, part.name))
     assert wrong.words in str(failed.value) or "example alone" in wrong.words
+
+
+def test_a_student_may_have_a_digit_a_kernel_and_biases_of_their_own() -> None:
+    own = varied(SECRET, "ada")
+    assert own != varied(SECRET, "bob") and own != varied(b"another", "ada")
+    four = np.rot90(task_2.training_image(own.image), -1)
+    check("2.3", convolution(four, own.K), own)
+    check("2.5", convolutional_layer(four, own.K, own.bias, relu), own)
+    check("2.6", convolutional_layer(four, own.K.T, own.bias, relu), own)
+    check("2.8", maxpool_layer(convolutional_layer(four, own.K, own.last_bias, relu)), own)
+    with pytest.raises(NotYet):
+        check("2.3", convolution(four, own.K))
+    with pytest.raises(NotYet):
+        check("2.3", convolution(four, own.K), varied(SECRET, "bob"))
+
+
+def test_every_kernel_that_may_be_drawn_differs_from_its_transposed() -> None:
+    for kernel in KERNELS:
+        assert not np.array_equal(kernel, np.transpose(kernel))
 
 
 def test_there_are_at_least_forty_wrong_answers() -> None:

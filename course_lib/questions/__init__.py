@@ -2,5 +2,6 @@
 
 from course_lib.questions.checking import NotYet, check, write_predictions
 from course_lib.questions.grading import PARTS, QUESTIONS, TASKS
+from course_lib.questions.variation import Variation
 
-__all__ = ["PARTS", "QUESTIONS", "TASKS", "NotYet", "check", "write_predictions"]
+__all__ = ["PARTS", "QUESTIONS", "TASKS", "NotYet", "Variation", "check", "write_predictions"]

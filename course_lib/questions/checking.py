@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from course_lib.questions.grading import PARTS, QUESTIONS, Failure, cases, judge
 from course_lib.questions.mistakes import ACTIVATIONS
 from course_lib.questions.question import Part
+from course_lib.questions.variation import ASSIGNED, Variation
 
 HINTS = {  # what an error message holds: hint
     "NotImplementedError": "Nothing stands there yet: replace the line `raise NotImplementedError`.",
@@ -43,7 +44,7 @@ class _Outcome:
     tried: Sequence[str] = ()
 
 
-def check(question: str, answer: Any) -> None:
+def check(question: str, answer: Any, given: Variation = ASSIGNED) -> None:
     """Check an answer with the public cases of a question, as the grader does.
 
     Parameters
@@ -52,6 +53,8 @@ def check(question: str, answer: Any) -> None:
         "2.2".
     answer
         The function itself, without parentheses, or the value of the variable.
+    given
+        The digit, kernel and biases that your notebook gives you, if it gives you some of your own.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def check(question: str, answer: Any) -> None:
     """
     part = _part(question)
     values = _called(part, answer) if part.kind == "function" else [_taken(part, answer)]
-    verdict = judge(part, _Outcome(values))
+    verdict = judge(part, _Outcome(values), given=given)
     right = verdict.points == part.points
     text = "\n".join([f"{question}: {'right.' if right else 'not yet.'}", *verdict.messages])
     if not right:

@@ -18,6 +18,7 @@ from course_lib.questions import task_1, task_2
 from course_lib.questions.judgement import Case, diagnosis, difference, hint, short
 from course_lib.questions.mistakes import NO_ROOM
 from course_lib.questions.question import Part, Question
+from course_lib.questions.variation import ASSIGNED, Variation
 
 TASKS: dict[str, tuple[Question, ...]] = {"task-1": task_1.QUESTIONS, "task-2": task_2.QUESTIONS}
 QUESTIONS: dict[str, Question] = {question.id: question for task in TASKS.values() for question in task}
@@ -55,7 +56,7 @@ class Verdict:
 
 
 @cache
-def cases(part: str, secret: bytes = b"") -> tuple[Case, ...]:
+def cases(part: str, secret: bytes = b"", given: Variation = ASSIGNED) -> tuple[Case, ...]:
     """Return the cases of a part: the public ones, then those that a secret draws.
 
     Parameters
@@ -64,20 +65,22 @@ def cases(part: str, secret: bytes = b"") -> tuple[Case, ...]:
         "answer-2-2".
     secret
         The teacher's. Without one there are no hidden cases.
+    given
+        The digit, kernel and biases of a student who has been given others than those of the assignment.
 
     Examples
     --------
     >>> len(cases("answer-2-2")), len(cases("answer-2-2", b"a secret"))
     (4, 11)
     """
-    public = PARTS[part].public()
+    public = PARTS[part].public(given)
     if not secret:
         return public
     seed = int.from_bytes(hmac.digest(secret, f"hidden cases of {part}".encode(), hashlib.sha256))
     return public + PARTS[part].hidden(np.random.default_rng(seed))
 
 
-def judge(part: Part, outcome: Outcome, secret: bytes = b"") -> Verdict:
+def judge(part: Part, outcome: Outcome, secret: bytes = b"", given: Variation = ASSIGNED) -> Verdict:
     """Judge what an answer gave.
 
     Parameters
@@ -86,10 +89,10 @@ def judge(part: Part, outcome: Outcome, secret: bytes = b"") -> Verdict:
         One of kind function, value or network.
     outcome
         Its values in the order of `cases(part.id, secret)`.
-    secret
+    secret, given
         As for `cases`.
     """
-    asked = cases(part.id, secret)
+    asked = cases(part.id, secret, given)
     values: list[Any] = list(outcome.values)
     values += [Failure("missing", "Nothing came.")] * (len(asked) - len(values))
     if part.kind != "function":

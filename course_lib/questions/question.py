@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from course_lib.questions.judgement import Case
+from course_lib.questions.variation import Variation
 
 Kind: TypeAlias = Literal["function", "value", "network", "plot", "text", "predictions"]
 AUTOMATIC = ("function", "value", "network", "predictions")
@@ -51,7 +52,7 @@ class Part:
     name: str = ""
     rubric: tuple[RubricItem, ...] = ()
     groups: dict[str, float] = field(default_factory=dict)
-    public: Callable[[], tuple[Case, ...]] = tuple
+    public: Callable[[Variation], tuple[Case, ...]] = lambda given: ()
     hidden: Callable[[Any], tuple[Case, ...]] = lambda generator: ()
     masked: tuple[str, ...] = ()
     accuracy: float = 0.0

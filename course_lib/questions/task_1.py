@@ -6,6 +6,7 @@ from typing import Any
 
 from course_lib.questions.judgement import Case
 from course_lib.questions.question import Part, Question, RubricItem
+from course_lib.questions.variation import Variation
 
 FROM_ONE = "These are the next three. Python counts from 0: the first image is number 0."
 ONE_HOT = "These are one-hot rows. The labels themselves are asked for."
@@ -26,13 +27,13 @@ MNIST_CNN: list[dict[str, Any]] = [
 ]
 
 
-def labels() -> tuple[Case, ...]:
+def labels(given: Variation) -> tuple[Case, ...]:
     """Return the labels of the first three training digits of MNIST."""
     one_hot = [[int(place == label) for place in range(10)] for label in (5, 0, 4)]
     return (Case((), [5, 0, 4], (([0, 4, 1], FROM_ONE), (one_hot, ONE_HOT))),)
 
 
-def names() -> tuple[Case, ...]:
+def names(given: Variation) -> tuple[Case, ...]:
     """Return the class names of the training images 12 and 36 of CIFAR-10, counted from 0."""
     mistakes = (
         (["cat", "horse"], OTHER_ORDER),
@@ -42,7 +43,7 @@ def names() -> tuple[Case, ...]:
     return (Case((), ["horse", "cat"], mistakes),)
 
 
-def network() -> tuple[Case, ...]:
+def network(given: Variation) -> tuple[Case, ...]:
     """Return the layers of the network of 1.2."""
     return (Case((), MNIST_CNN),)
 

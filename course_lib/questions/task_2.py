@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from typing import Any
 
@@ -26,9 +26,10 @@ from course_lib.questions.mistakes import (
     case,
 )
 from course_lib.questions.question import Part, Question, RubricItem
+from course_lib.questions.variation import ASSIGNED, Variation
 
 X = np.array([[56, 250, 116, 0], [0, 240, 144, 0], [0, 198, 150, 0], [0, 143, 241, 0]], np.uint8)
-K = np.array([[-0.5, -0.5, -0.5], [1, 1, 1], [-0.5, -0.5, -0.5]])
+K = ASSIGNED.K
 POINT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
 WIDE = np.array([[1, 2, 4, 8], [16, 32, 64, 128]])
 DIAGONAL = np.array([[1, 0], [0, -1]])
@@ -59,10 +60,24 @@ def training_image(number: int) -> Array:
 
 
 def value(
-    right: Callable[[Array], Array], *mistakes: tuple[str, Callable[[Array], Any]]
-) -> Callable[[], tuple[Case, ...]]:
-    """Return what gives the case of a variable: right and wrong are computed from the digit."""
-    return lambda: (case(right, mistakes, (training_image(2),))._replace(arguments=()),)
+    right: Callable[[Variation], Array], *mistakes: tuple[str, Callable[[Variation], Any]]
+) -> Callable[[Variation], tuple[Case, ...]]:
+    """Return what gives the case of a variable: right and wrong are computed from digit, kernel and bias."""
+    return lambda given: (case(lambda: right(given), _of(given, mistakes), ()),)
+
+
+def _of(given: Variation, mistakes: tuple[tuple[str, Callable[[Variation], Any]], ...]) -> Mistakes:
+    return tuple((words, partial(mistake, given)) for words, mistake in mistakes)
+
+
+def stored(given: Variation) -> Array:
+    """Return the digit as it is stored."""
+    return training_image(given.image)
+
+
+def turned(given: Variation) -> Array:
+    """Return the digit, turned by a quarter with the clock."""
+    return np.rot90(stored(given), -1)
 
 
 # 2.1 --------------------------------------------------------------------------------------------------------
@@ -77,11 +92,6 @@ OTHER_IMAGE = "This is another image. Python counts from 0, and so does the ques
 SCALED = "The numbers are those of the digit divided by 255. Here the pixels stay as they are, from 0 to 255."
 
 
-def turned(image: Array) -> Array:
-    """Turn by a quarter, with the clock."""
-    return np.rot90(image, -1)
-
-
 # 2.3 to 2.8 -------------------------------------------------------------------------------------------------
 
 OF_UNTURNED = "This is the map of the digit as it is stored. Turn it first, as in 2.1."
@@ -93,22 +103,47 @@ NOT_POOLED = "The pooling is missing."
 POOLED_TWICE = "It is pooled twice."
 
 
-def layer(image: Array, kernel: Array, bias: float) -> Array:
-    """Apply a layer with ReLU to the turned digit."""
-    return convolutional_layer(turned(image), kernel, bias, relu)
+def map_of(given: Variation) -> Array:
+    """Convolve the turned digit with the kernel."""
+    return convolution(turned(given), given.K)
 
 
-def _layer_mistakes(kernel: Array, bias: float, finish: Callable[[Array], Array] = lambda Y: Y) -> Mistakes:
-    swapped = OF_TRANSPOSED if kernel is K else OF_K
+def layer(given: Variation) -> Array:
+    """Apply the layer with ReLU to the turned digit."""
+    return relu(map_of(given) + given.bias)
+
+
+def _layer_mistakes(swapped: str) -> tuple[tuple[str, Callable[[Variation], Any]], ...]:
     return (
-        (NO_ACTIVATION, lambda image: finish(convolution(turned(image), kernel) + bias)),
-        (NO_BIAS, lambda image: finish(relu(convolution(turned(image), kernel)))),
-        (NO_BIAS, lambda image: finish(convolution(turned(image), kernel))),
-        (BIAS_LATE, lambda image: finish(relu(convolution(turned(image), kernel)) + bias)),
-        (OTHER_SIGN, lambda image: finish(layer(image, kernel, -bias))),
-        (swapped, lambda image: finish(layer(image, kernel.T, bias))),
-        (OF_UNTURNED, lambda image: finish(convolutional_layer(image, kernel, bias, relu))),
+        (NO_ACTIVATION, lambda given: map_of(given) + given.bias),
+        (NO_BIAS, lambda given: relu(map_of(given))),
+        (NO_BIAS, map_of),
+        (BIAS_LATE, lambda given: relu(map_of(given)) + given.bias),
+        (OTHER_SIGN, lambda given: relu(map_of(given) - given.bias)),
+        (swapped, lambda given: layer(transposed(given))),
+        (OF_UNTURNED, lambda given: relu(convolution(stored(given), given.K) + given.bias)),
     )
+
+
+def _pooled(mistake: Callable[[Variation], Any]) -> Callable[[Variation], Array]:
+    return lambda given: maxpool_layer(mistake(given))
+
+
+def transposed(given: Variation) -> Variation:
+    """Return the same with the kernel transposed, as in 2.6."""
+    return given._replace(kernel=tuple(zip(*given.kernel, strict=True)))
+
+
+def last(given: Variation) -> Variation:
+    """Return the same with the bias of 2.8."""
+    return given._replace(bias=given.last_bias)
+
+
+def with_(
+    change: Callable[[Variation], Variation], function: Callable[[Variation], Any]
+) -> Callable[[Variation], Any]:
+    """Return a function of what `change` makes of the digit, the kernel and the bias."""
+    return lambda given: function(change(given))
 
 
 # Hidden cases -----------------------------------------------------------------------------------------------
@@ -190,13 +225,13 @@ QUESTIONS = (
                 "four",
                 public=value(
                     turned,
-                    (OTHER_WAY, np.rot90),
-                    (UNTURNED, np.positive),
-                    (HALF_TURN, lambda image: np.rot90(image, 2)),
-                    (MIRRORED, np.transpose),
-                    (SCALED, lambda image: turned(image) / 255),
-                    (OTHER_IMAGE, lambda image: turned(training_image(1))),
-                    (OTHER_IMAGE, lambda image: turned(training_image(3))),
+                    (OTHER_WAY, lambda given: np.rot90(stored(given))),
+                    (UNTURNED, stored),
+                    (HALF_TURN, lambda given: np.rot90(stored(given), 2)),
+                    (MIRRORED, lambda given: stored(given).T),
+                    (SCALED, lambda given: turned(given) / 255),
+                    (OTHER_IMAGE, lambda given: turned(given._replace(image=1))),
+                    (OTHER_IMAGE, lambda given: turned(given._replace(image=3))),
                 ),
             ),
             Part(
@@ -220,7 +255,7 @@ QUESTIONS = (
                 3,
                 "convolution",
                 groups={"example": 0.5, "shapes": 1.5, "pixels": 1},
-                public=lambda: (
+                public=lambda given: (
                     case(convolution, CONVOLUTION, (X, K), "example"),
                     case(convolution, CONVOLUTION, (POINT, np.array([[1, 2], [3, 4]])), "shapes"),
                     case(convolution, CONVOLUTION, (WIDE, DIAGONAL), "shapes"),
@@ -246,11 +281,11 @@ QUESTIONS = (
                 0.5,
                 "feature_map",
                 public=value(
-                    lambda image: convolution(turned(image), K),
-                    (OF_UNTURNED, lambda image: convolution(image, K)),
-                    (OF_TRANSPOSED, lambda image: convolution(turned(image), K.T)),
-                    (OF_PATCH, lambda image: convolution(X, K)),
-                    (SCALED, lambda image: convolution(turned(image) / 255, K)),
+                    map_of,
+                    (OF_UNTURNED, lambda given: convolution(stored(given), given.K)),
+                    (OF_TRANSPOSED, with_(transposed, map_of)),
+                    (OF_PATCH, lambda given: convolution(X, given.K)),
+                    (SCALED, lambda given: map_of(given) / 255),
                 ),
             ),
             Part(
@@ -276,7 +311,7 @@ QUESTIONS = (
                 3,
                 "convolutional_layer",
                 groups={"example": 0.5, "biases": 1.5, "activations": 1},
-                public=lambda: (
+                public=lambda given: (
                     case(convolutional_layer, LAYER, (X, K, 100, "relu"), "example"),
                     case(convolutional_layer, LAYER, (X, K, -20, "relu"), "biases"),
                     case(convolutional_layer, LAYER, (X, K, -20, "identity"), "activations"),
@@ -296,7 +331,7 @@ QUESTIONS = (
                 "value",
                 1,
                 "layer_K",
-                public=value(lambda image: layer(image, K, -150), *_layer_mistakes(K, -150)),
+                public=value(layer, *_layer_mistakes(OF_TRANSPOSED)),
             ),
             Part(
                 "words-2-5",
@@ -322,7 +357,7 @@ QUESTIONS = (
                 "value",
                 0.5,
                 "layer_KT",
-                public=value(lambda image: layer(image, K.T, -150), *_layer_mistakes(K.T, -150)),
+                public=with_(transposed, value(layer, *_layer_mistakes(OF_K))),
             ),
             Part(
                 "words-2-6",
@@ -345,7 +380,7 @@ QUESTIONS = (
                 3,
                 "maxpool_layer",
                 groups={"example": 0.5, "even sizes": 1.5, "odd sizes": 0.5, "negative numbers": 0.5},
-                public=lambda: (
+                public=lambda given: (
                     case(maxpool_layer, POOLING, (X,), "example"),
                     case(
                         maxpool_layer,
@@ -370,12 +405,15 @@ QUESTIONS = (
                 "value",
                 0.5,
                 "pooled",
-                public=value(
-                    lambda image: maxpool_layer(layer(image, K, -320)),
-                    (NOT_POOLED, lambda image: layer(image, K, -320)),
-                    *_layer_mistakes(K, -320, maxpool_layer),
-                    (POOLED_TWICE, lambda image: maxpool_layer(maxpool_layer(layer(image, K, -320)))),
-                    (WHOLE, lambda image: layer(image, K, -320).max()),
+                public=with_(
+                    last,
+                    value(
+                        lambda given: maxpool_layer(layer(given)),
+                        (NOT_POOLED, layer),
+                        *((words, _pooled(mistake)) for words, mistake in _layer_mistakes(OF_TRANSPOSED)),
+                        (POOLED_TWICE, lambda given: maxpool_layer(maxpool_layer(layer(given)))),
+                        (WHOLE, lambda given: layer(given).max()),
+                    ),
                 ),
             ),
             Part(
