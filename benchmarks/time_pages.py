@@ -15,6 +15,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from benchmarks.chromium import find_chromium
+
 BOOK = Path(__file__).parents[1] / "_build" / "html"
 TEXTS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 LIGHTHOUSE = "lighthouse@12"
@@ -94,7 +96,7 @@ def lighthouse(address: str, chromium: str) -> list[str]:
 
 def main() -> None:
     """Print a row for each page."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    chromium = find_chromium()
     if not BOOK.is_dir() or not chromium:
         print("\nPages: not measured. That needs Chromium, and the book: run `make book` before.")
         return

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.chromium import find_chromium
 from course_lib.book import widgets as on_pages
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +26,7 @@ PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """Chromium, driven by playwright. Where there is none, the tests that need it are skipped, loudly."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    executable = find_chromium()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -69,7 +69,7 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             reduced_motion="reduce" if reduced_motion else "no-preference",
         )
         contexts.append(context)
-        context.set_default_timeout(5_000)
+        context.set_default_timeout(20_000)
         page = context.new_page()
         watch(page, faults)
         page.goto(path.as_uri())

@@ -411,7 +411,7 @@ def test_a_network_answers_the_same_in_the_view_in_the_widget_and_in_keras(open_
 def says(start: str, probabilities: list[float]) -> str:
     """How a widget writes the answer of a network."""
     largest = int(np.argmax(probabilities))
-    return f"{start} {largest} with probability {probabilities[largest]:.3f}."
+    return f"{start} {largest} with probability {100 * probabilities[largest]:.1f} %."
 
 
 # In JupyterLab ----------------------------------------------------------------------------------------------

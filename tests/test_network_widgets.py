@@ -195,7 +195,7 @@ def test_the_picture_and_its_description(explorer):
     assert len(figure.axes) == 2 + 3  # image and bars, then the three layers with maps
     plt.close(figure)
     answer = explorer.answers[0]
-    assert f"It answers {answer} with probability" in explorer.description()
+    assert f"It answers {answer} with a probability of" in explorer.description()
     assert f"of class {explorer.labels[0]}" in explorer.description()
 
 

@@ -72,7 +72,7 @@ class Array(traitlets.TraitType[Any, Any]):
     def __init__(self, *dimensions: int, dtype: str | None = None, **options: Any) -> None:
         self.dimensions, self.dtype = dimensions, dtype
         super().__init__(**options)
-        self.tag(sync=True, to_json=_to_json, from_json=_from_json)
+        self.tag(sync=True, to_json=array_to_json, from_json=array_from_json)
 
     def validate(self, widget: Any, value: Any) -> np.ndarray[Any, Any] | None:
         """Return a read-only copy, or raise a TraitError that says what was wrong and what would be right."""
@@ -98,13 +98,15 @@ class Array(traitlets.TraitType[Any, Any]):
         return array
 
 
-def _to_json(value: Any, widget: Any) -> dict[str, Any] | None:
+def array_to_json(value: Any, widget: Any) -> dict[str, Any] | None:
+    """Return an array as a page gets it: shape, dtype, and its bytes."""
     if value is None:
         return None
     return {"shape": list(value.shape), "dtype": value.dtype.name, "data": memoryview(value.tobytes())}
 
 
-def _from_json(value: Any, widget: Any) -> np.ndarray[Any, Any] | None:
+def array_from_json(value: Any, widget: Any) -> np.ndarray[Any, Any] | None:
+    """Return the array that `array_to_json` took apart."""
     if value is None:
         return None
     return np.frombuffer(value["data"], dtype=value["dtype"]).reshape(value["shape"])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from course_lib.widgets.base import HERE, Array, read_module, read_style
-from course_lib.widgets.network import Network, NetworkWidget, Values
+from course_lib.widgets.network import Network, NetworkWidget, Values, percent
 from course_lib.widgets.network_explorer import draw_bars
 
 SIDE, BOX, FINEST = 28, 20, 560  # pixels
@@ -154,7 +154,7 @@ class DigitPad(NetworkWidget):
         return (
             f"A drawn digit, {how}, and bars for the probability of each class: "
             f"the network answers {self.class_names[answer]} "
-            f"with probability {self.probabilities[answer]:.3f}."
+            f"with a probability of {percent(self.probabilities[answer])}."
         )
 
 

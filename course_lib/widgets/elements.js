@@ -57,6 +57,23 @@ export function say(value, digits = 2) {
   return text.replaceAll("-", "−");
 }
 
+/** Call a listener when one of the model's values changes, until the signal. */
+export function whenChanged(model, names, listener, signal) {
+  for (const name of names) model.on(`change:${name}`, listener);
+  signal?.addEventListener("abort", () => names.forEach((name) => model.off(`change:${name}`, listener)));
+}
+
+/** Set values of the model and send them to Python. */
+export function assign(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+/** Change a text, if it is another one: the page is laid out anew after every change. */
+export function setText(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
 /** Run a function once, at the next repaint, however often it is asked for before. */
 export function atNextFrame(paint, signal) {
   let asked = 0;

@@ -4,14 +4,16 @@
 // All images come as one buffer. Only one page of the grid is made of elements, and they are used again for the next.
 
 import { decode } from "./arrays.js";
-import { ARROWS, atNextFrame, choice, element, freshId, widgetFrame } from "./elements.js";
+import { ARROWS, assign, atNextFrame, choice, element, freshId, setText, whenChanged, widgetFrame } from "./elements.js";
+import { percent, probabilityBars } from "./probabilities.js";
 
 const ROWS = 7; // of the grid, at most
 const CELLS = 60;
 const THUMBNAIL = 96; // numbers along a side of a small image that are painted at most
-const BARS = 12; // classes that get a bar; of more classes, the most probable
 const SIDE = 280; // pixels of the screen, for the longer side of the large image
 const CHANNELS = ["red", "green", "blue"];
+const FILTERS = ["filter_class", "show", "order"]; // the traits that say which images are in the grid
+const TOO_OLD = "This browser is too old to unpack the images: it lacks DecompressionStream.";
 
 // --- the images ---
 
@@ -93,14 +95,6 @@ function filtered({ count, labels, predictions, certainty }, { filter_class: cho
   return order === "given" ? numbers : numbers.sort((a, b) => certainty[a] - certainty[b] || a - b);
 }
 
-/** A probability in percent: never 0 or 100 unless it is. */
-function percent(share) {
-  const text = (100 * share).toFixed(1);
-  if (text === "0.0" && share > 0) return "< 0.1 %";
-  if (text === "100.0" && share < 1) return "> 99.9 %";
-  return `${text === "0.0" ? "0" : text === "100.0" ? "100" : text} %`;
-}
-
 /** What is said about one image: its true class, the predicted one, how probable, and whether that is right. */
 function facts({ names, labels, predictions, certainty }, number) {
   const right = labels && predictions ? labels[number] === predictions[number] : null;
@@ -124,26 +118,29 @@ function sentence(known, number) {
 /** The filters that the images allow: of a class, right or wrong, least certain first. */
 function makeFilters(known, change) {
   const { names, labels, predictions, certainty } = known;
-  const lists = {};
-  if (labels) {
-    const counts = names.map(() => 0);
-    labels.forEach((label) => counts[label]++);
-    const classes = names.map((name, i) => [String(i), `${name} (${counts[i]})`]);
-    lists.filter_class = choice("Class", [["all", "all"], ...classes], "all", (value) =>
-      change({ filter_class: value === "all" ? null : Number(value) }));
-  }
-  if (labels && predictions) {
-    const right = labels.reduce((sum, label, i) => sum + (label === predictions[i]), 0);
-    const choices = [["all", "all"], ["right", `right (${right})`], ["wrong", `wrong (${labels.length - right})`]];
-    lists.show = choice("Prediction", choices, "all", (show) => change({ show }));
-  }
-  if (certainty)
-    lists.order = choice("Order", [["given", "as given"], ["least certain", "least certain first"]], "given",
-      (order) => change({ order }));
-  const follow = (state) => {
-    for (const [name, field] of Object.entries(lists)) field.querySelector("select").value = state[name] ?? "all";
-  };
-  return { fields: Object.values(lists), follow };
+  const verdict = (i) => (predictions[i] === labels[i] ? "right" : "wrong");
+  const filters = [];
+  if (labels) filters.push(["filter_class", "Class", [[null, "all"], ...names.entries()], (i) => labels[i]]);
+  if (labels && predictions)
+    filters.push(["show", "Prediction", ["all", "right", "wrong"].map((word) => [word, word]), verdict]);
+  if (certainty) filters.push(["order", "Order", [["given", "as given"], ["least certain", "least certain first"]]]);
+  const fields = filters.map(([name, title, choices]) =>
+    choice(title, choices.map(([value, words]) => [String(value), words]), "", (text) =>
+      change({ [name]: choices.find(([value]) => String(value) === text)[0] })));
+
+  /** Choose what the state says; beside each choice stands how many images it would show. */
+  const follow = (state) =>
+    filters.forEach(([name, , choices, choiceOf], i) => {
+      const list = fields[i].lastChild;
+      list.value = String(state[name]);
+      if (!choiceOf) return;
+      const [all] = choices[0];
+      const numbers = filtered(known, { ...state, [name]: all, order: "given" }); // that pass the other filter
+      const counts = new Map([[all, numbers.length]]);
+      for (const value of numbers.map(choiceOf)) counts.set(value, 1 + (counts.get(value) ?? 0));
+      choices.forEach(([value, words], k) => setText(list.options[k], `${words} (${counts.get(value) ?? 0})`));
+    });
+  return { fields, follow };
 }
 
 /** The grid: a list to choose one image from, of which one page is on screen. */
@@ -280,150 +277,141 @@ function makeEnlarged(images, announce) {
   return { box, readout, paintAll };
 }
 
-const unseen = (words) => element("span", { class: "unseen" }, words);
-
-/** The bars of the probabilities: in the order of the classes, or the most probable of many. */
-function makeBars(known, number) {
-  const { names, labels, predictions } = known;
-  const shares = known.probabilities(number);
-  let rows = names.map((_, i) => i);
-  if (names.length > BARS) {
-    rows = rows.sort((a, b) => shares[b] - shares[a] || a - b).slice(0, BARS);
-    if (labels && !rows.includes(labels[number])) rows.push(labels[number]);
-  }
-  const bars = rows.map((i) => {
-    const isTrue = labels?.[number] === i;
-    const kind = i !== predictions[number] ? "" : !labels ? "chosen" : isTrue ? "chosen good" : "chosen bad";
-    const width = `width: ${100 * Math.min(shares[i], 1)}%`;
-    return element("li", { class: isTrue ? "true" : "" },
-      element("span", { class: "name", title: names[i] }, names[i]),
-      element("span", { class: "track" }, element("span", { class: `bar ${kind}`, style: width })),
-      element("span", { class: "share" }, percent(shares[i]), isTrue ? unseen(", true class") : null));
-  });
-  const left = names.length - rows.length;
-  if (left) bars.push(element("li", { class: "rest soft" }, `and ${left} more`));
-  return bars;
-}
-
-// --- one view ---
-
-async function render({ model, el, signal }) {
-  if (!("DecompressionStream" in globalThis)) {
-    const words = "This browser is too old to unpack the images: it lacks DecompressionStream.";
-    el.append(element("p", { class: "course-widget" }, words));
-    return;
-  }
-  const known = knowledge(model);
-  const images = await unpack(model);
-  if (signal?.aborted) return;
-
-  const STATE = ["filter_class", "show", "order"];
-  const state = () => Object.fromEntries([...STATE, "selected"].map((name) => [name, model.get(name)]));
-  const write = (values) => {
-    for (const [name, value] of Object.entries(values)) model.set(name, value);
-    model.save_changes();
-  };
-  const choose = (number) => write({ selected: number });
-  /** Change a filter; the first image that passes is chosen, as in Python. */
-  const change = (values) => {
-    const first = filtered(known, { ...state(), ...values })[0];
-    write(first === undefined ? values : { ...values, selected: first });
-  };
-
-  const filters = makeFilters(known, change);
-  const grid = makeGrid(known, model.get("columns"), choose);
-  const said = element("p", { class: "unseen", "aria-live": "polite" });
-  const announce = (words) => (said.textContent = words);
-  const enlarged = makeEnlarged(images, announce);
-  const title = element("p", { class: "title" });
-  const verdict = element("p", { class: "verdict" });
-  const bars = element("ul", { class: "bars", role: "list", "aria-label": "Probability of each class" });
-  const legend = known.probabilities && known.labels ? element("p", { class: "legend soft" }, "▸ true class") : null;
-  const count = element("span", { class: "count soft", role: "status" });
-  const none = element("p", { class: "soft", hidden: true }, "No image passes these filters.");
+/** The buttons that turn the pages: { root, show(page, pages) }. */
+function makePager(turn) {
   const where = element("span", { class: "soft where" });
   const previous = element("button", { type: "button", onclick: () => turn(-1) }, "‹ Previous");
   const next = element("button", { type: "button", onclick: () => turn(1) }, "Next ›");
-  const pager = element("div", { class: "course-row pager", role: "group", "aria-label": "Pages" });
-  pager.append(previous, where, next);
+  const attributes = { class: "course-row pager", role: "group", "aria-label": "Pages" };
+  const root = element("div", attributes, previous, where, next);
 
-  let numbers = [];
-  let place = -1;
-  let last = {};
-
-  /** Choose the image at a place of the filtered list, or at the nearest one. */
-  const goTo = (wanted) => {
-    if (numbers.length) choose(numbers[Math.min(Math.max(wanted, 0), numbers.length - 1)]);
-  };
-  const page = () => Math.max(0, Math.floor(place / grid.size));
-  /** Choose the first image of another page. */
-  const turn = (pages) => goTo((page() + pages) * grid.size);
   /** Allow a button or not; when the reader is on it, the other one takes over. */
   const allow = (button, allowed, other) => {
     const here = document.activeElement === button;
     button.disabled = !allowed;
     if (here && !allowed) other.focus();
   };
+  const show = (page, pages) => {
+    root.hidden = pages < 2;
+    where.textContent = `page ${page + 1} of ${pages}`;
+    next.disabled = false;
+    allow(previous, page > 0, next);
+    allow(next, page < pages - 1, previous);
+  };
+  return { root, show };
+}
+
+/** The chosen image, and what is known about it: { root, show(number) }. */
+function makeChosen(known, images, announce) {
+  const enlarged = makeEnlarged(images, announce);
+  const title = element("p", { class: "title" });
+  const verdict = element("p", { class: "verdict" });
+  const bars = known.probabilities && probabilityBars(known.names);
+  const show = (number) => {
+    enlarged.paintAll(number);
+    const { name, prediction, right } = facts(known, number);
+    title.textContent = name === null ? `Image ${number}` : `Image ${number}: ${name}`;
+    verdict.hidden = prediction === null;
+    verdict.className = right === null ? "verdict" : right ? "verdict right" : "verdict wrong";
+    verdict.textContent = `${right === null ? "" : right ? "✓ " : "✕ "}${prediction}`;
+    bars?.show(known.probabilities(number), known.predictions[number], known.labels?.[number]);
+  };
+  const root = element("div", { class: "chosen" }, title, verdict, enlarged.box, enlarged.readout, bars?.root);
+  return { root, show };
+}
+
+// --- one view ---
+
+/** Where a key leads from a place in the list of images; undefined if it leads nowhere. */
+function placeAfter(key, place, length, { size, across }) {
+  const steps = { ArrowRight: 1, ArrowLeft: -1, PageDown: size, PageUp: -size, Home: -Infinity, End: Infinity };
+  const step = { ...steps, ArrowDown: across(), ArrowUp: -across() }[key];
+  if (step === undefined) return undefined;
+  if (place < 0) return 0;
+  const isRow = key === "ArrowDown" || key === "ArrowUp"; // there may be none below or above
+  return isRow && (place + step < 0 || place + step >= length) ? place : place + step;
+}
+
+/** The whole browser, and what brings it in line with the model: { root, draw }. */
+function makeBrowser(model, known, images) {
+  let numbers = []; // of the images that pass the filters
+  let last = {}; // what is on screen
+
+  const state = () => Object.fromEntries([...FILTERS, "selected"].map((name) => [name, model.get(name)]));
+  const choose = (selected) => assign(model, { selected });
+  /** Change a filter; the first image that passes is chosen, as in Python. */
+  const change = (values) => {
+    const first = filtered(known, { ...state(), ...values })[0];
+    assign(model, first === undefined ? values : { ...values, selected: first });
+  };
+  const place = () => numbers.indexOf(model.get("selected"));
+  const page = () => Math.max(0, Math.floor(place() / grid.size));
+  /** Choose the image at a place of the filtered list, or at the nearest one. */
+  const goTo = (wanted) => {
+    if (numbers.length) choose(numbers[Math.min(Math.max(wanted, 0), numbers.length - 1)]);
+  };
+
+  const said = element("p", { class: "unseen", "aria-live": "polite" });
+  const announce = (words) => (said.textContent = words);
+  const filters = makeFilters(known, change);
+  const grid = makeGrid(known, model.get("columns"), choose);
+  const pager = makePager((pages) => goTo((page() + pages) * grid.size));
+  const chosen = makeChosen(known, images, announce);
+  const count = element("span", { class: "count soft", role: "status" });
+  const choosing = element("div", { class: "choosing" }, grid.list, pager.root);
+  const both = element("div", { class: "both" }, choosing, chosen.root);
+  const showAll = () => change({ filter_class: null, show: "all" });
+  const clear = element("button", { type: "button", onclick: showAll }, "Clear the filters");
+  const none = element("div", { class: "course-row", hidden: true }, "No image passes these filters.", clear);
 
   grid.list.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const places = {
-      ArrowRight: 1, ArrowLeft: -1, ArrowDown: grid.across(), ArrowUp: -grid.across(),
-      PageDown: grid.size, PageUp: -grid.size, Home: -Infinity, End: Infinity,
-    }[event.key];
-    if (places === undefined) return;
+    const wanted = placeAfter(event.key, place(), numbers.length, grid);
+    if (wanted === undefined) return;
     event.preventDefault();
-    const step = Math.abs(places);
-    const outside = step > 1 && step < grid.size && (place + places < 0 || place + places >= numbers.length);
-    if (!outside) goTo(place < 0 ? 0 : place + places);
+    goTo(wanted);
   });
 
-  /** Bring the view in line with the model. */
+  const showFilters = (now) => {
+    numbers = filtered(known, now);
+    filters.follow(now);
+    const some = numbers.length === known.count ? "" : `${numbers.length} of `;
+    count.textContent = `${some}${known.count} ${known.count === 1 ? "image" : "images"}`;
+    const cleared = document.activeElement === clear;
+    both.hidden = !numbers.length;
+    none.hidden = !both.hidden;
+    if (cleared) grid.list.focus();
+  };
+  const showPage = () => {
+    const start = page() * grid.size;
+    grid.fill(images, numbers.slice(start, start + grid.size));
+    grid.mark(place() < 0 ? -1 : place() - start);
+    pager.show(page(), Math.ceil(numbers.length / grid.size));
+  };
   const draw = () => {
     const now = state();
-    if (STATE.some((name) => now[name] !== last[name]) || last.selected === undefined) {
-      numbers = filtered(known, now);
-      filters.follow(now);
-      const some = numbers.length === known.count ? "" : `${numbers.length} of `;
-      count.textContent = `${some}${known.count} ${known.count === 1 ? "image" : "images"}`;
-    }
-    place = numbers.indexOf(now.selected);
-    const start = page() * grid.size;
-    const pages = Math.ceil(numbers.length / grid.size);
-    grid.list.hidden = !numbers.length;
-    none.hidden = numbers.length > 0;
-    grid.fill(images, numbers.slice(start, start + grid.size));
-    grid.mark(place < 0 ? -1 : place - start);
-    pager.hidden = pages < 2;
-    where.textContent = `page ${page() + 1} of ${pages}`;
-    next.disabled = false;
-    allow(previous, page() > 0, next);
-    allow(next, page() < pages - 1, previous);
+    if (FILTERS.some((name) => now[name] !== last[name])) showFilters(now);
+    showPage();
     if (now.selected !== last.selected) {
-      enlarged.paintAll(now.selected);
-      const { name, prediction, right } = facts(known, now.selected);
-      title.textContent = name === null ? `Image ${now.selected}` : `Image ${now.selected}: ${name}`;
-      verdict.hidden = prediction === null;
-      verdict.className = right === null ? "verdict" : right ? "verdict right" : "verdict wrong";
-      verdict.textContent = `${right === null ? "" : right ? "✓ " : "✕ "}${prediction}`;
-      if (known.probabilities) bars.replaceChildren(...makeBars(known, now.selected));
+      chosen.show(now.selected);
       if (last.selected !== undefined) announce(sentence(known, now.selected));
     }
     last = now;
   };
-  el.append(widgetFrame("image-browser", "Image browser",
-    model.get("note") ? element("p", { class: "note soft" }, model.get("note")) : null,
-    element("div", { class: "course-row" }, filters.fields, count),
-    element("div", { class: "both" },
-      element("div", { class: "choosing" }, grid.list, none, pager),
-      element("div", { class: "chosen" }, title, verdict, enlarged.box, enlarged.readout,
-        known.probabilities ? element("div", {}, bars, legend) : null)),
-    said));
+  const note = model.get("note") ? element("p", { class: "note soft" }, model.get("note")) : null;
+  const choices = element("div", { class: "course-row" }, filters.fields, count);
+  return { root: widgetFrame("image-browser", "Image browser", note, choices, none, both, said), draw };
+}
+
+async function render({ model, el, signal }) {
+  if (!("DecompressionStream" in globalThis))
+    return void el.append(element("p", { class: "course-widget" }, TOO_OLD));
+  const images = await unpack(model);
+  if (signal?.aborted) return;
+  const { root, draw } = makeBrowser(model, knowledge(model), images);
+  el.append(root);
   draw();
-  const redraw = atNextFrame(draw, signal);
-  const events = [...STATE, "selected"].map((name) => `change:${name}`);
-  for (const event of events) model.on(event, redraw);
-  signal?.addEventListener("abort", () => events.forEach((event) => model.off(event, redraw)));
+  whenChanged(model, [...FILTERS, "selected"], atNextFrame(draw, signal), signal);
 }
 
 export default { render };

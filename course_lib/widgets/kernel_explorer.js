@@ -12,7 +12,7 @@ import { notANumber, readNumber } from "./kernel_numbers.js";
 import { clamp } from "./kernel_parts.js";
 import { prediction } from "./kernel_question.js";
 import { pixelReading } from "./kernel_reading.js";
-import { SETTING, carryOut, change, largestPlace, readSetting } from "./kernel_setting.js";
+import { SETTING, blockOf, carryOut, change, largestPlace, readSetting } from "./kernel_setting.js";
 import { sharing } from "./kernel_sharing.js";
 import { slidingRow } from "./kernel_sliding.js";
 
@@ -41,10 +41,10 @@ function render({ model, el, signal }) {
       message.textContent = text;
       message.classList.toggle("wrong", wrong);
     },
-    /** Read a field; hand its number on, or say what is wrong with it and put the old one back. */
-    typed(field, use) {
+    /** Read a field; hand its number on, or say what is wrong at this place and put the old one back. */
+    typed(field, place, use) {
       const value = readNumber(field.value);
-      view.tell(Number.isNaN(value) ? notANumber(field.value) : "", true);
+      view.tell(Number.isNaN(value) ? notANumber(field.value, place) : "", true);
       field.setAttribute("aria-invalid", String(Number.isNaN(value)));
       if (!Number.isNaN(value)) use(value);
       view.refresh();
@@ -92,6 +92,8 @@ function render({ model, el, signal }) {
     if (featureMap) {
       view.place ??= largestPlace(view.result); // where to start
       view.place = view.place.map((at, side) => clamp(at, 0, size[side] - 1));
+      if (view.pointedAt === "after pooling") // another pixel of the block may have won by now
+        view.place = blockOf(view.result, view.setting.pool_size, view.place)?.winners[0] ?? view.place;
     }
     maps.showFrames(image.picture);
     reading.show();

@@ -15,7 +15,14 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib.convolution import Padding, conv2d, maxpool_layer
-from course_lib.widgets.base import Array, CourseWidget, _from_json, _to_json, read_module, read_style
+from course_lib.widgets.base import (
+    Array,
+    CourseWidget,
+    array_from_json,
+    array_to_json,
+    read_module,
+    read_style,
+)
 
 K = ((-0.5, -0.5, -0.5), (1, 1, 1), (-0.5, -0.5, -0.5))  # the kernel of the assignment
 SLOPE = 0.1  # of the leaky ReLU, as in the networks of 1.9
@@ -185,8 +192,8 @@ class KernelExplorer(CourseWidget):
 
     images = traitlets.Tuple().tag(
         sync=True,
-        to_json=lambda images, widget: [_to_json(image, widget) for image in images],
-        from_json=lambda images, widget: tuple(_from_json(image, widget) for image in images),
+        to_json=lambda images, widget: [array_to_json(image, widget) for image in images],
+        from_json=lambda images, widget: tuple(array_from_json(image, widget) for image in images),
     )
     image_names = traitlets.Tuple().tag(sync=True)
     image = Image()
@@ -321,7 +328,7 @@ class KernelExplorer(CourseWidget):
             "edits": self.edits,
             "verdict": verdict,
             "agrees": wrong is not None and not bool(wrong.any()),
-            "wrong": None if wrong is None else _to_json(wrong.astype(np.uint8), self),
+            "wrong": None if wrong is None else array_to_json(wrong.astype(np.uint8), self),
         }
 
     def picture(self) -> Figure:

@@ -4,7 +4,7 @@ import { tensor } from "./arithmetic.js";
 import { encode } from "./arrays.js";
 import { inkOn, range, signedColour } from "./drawing.js";
 import { ARROWS, choice, element, freshId } from "./elements.js";
-import { inCell, inFull, readNumber, sliderLimit } from "./kernel_numbers.js";
+import { inCell, inFull, placeInWords, readNumber, sliderLimit } from "./kernel_numbers.js";
 import { chip, clamp, paintKernel, signedSlider, stage } from "./kernel_parts.js";
 import { apart, channelOf, resized, summed } from "./kernel_presets.js";
 import { CHANNELS } from "./kernel_setting.js";
@@ -13,6 +13,7 @@ import { CHANNELS } from "./kernel_setting.js";
 export function kernelStage(view) {
   let cell = [1, 1]; // the one that is edited
   let channel = 0; // and its channel, where the kernel has three
+  let cells = []; // the fields, row after row
   const id = freshId("kernel");
   const setKernel = (kernel) => view.set({ kernel: encode(kernel) });
 
@@ -74,7 +75,7 @@ export function kernelStage(view) {
       type: "text",
       inputmode: "decimal",
       autocomplete: "off",
-      "aria-label": `row ${row}, column ${column}`,
+      "aria-label": placeInWords([row, column]),
       onfocus() {
         cell = [row, column];
         field.value = inFull(exact());
@@ -86,7 +87,9 @@ export function kernelStage(view) {
         const value = readNumber(field.value);
         if (!Number.isNaN(value)) edit([row, column], value);
       },
-      onchange: () => view.typed(field, (value) => edit([row, column], value)),
+      onchange() {
+        view.typed(field, `Row ${row}, column ${column} of the kernel`, (value) => edit([row, column], value));
+      },
       onkeydown(event) {
         const step = ARROWS[event.key];
         const pages = { PageUp: 1, PageDown: -1 }[event.key];
@@ -103,30 +106,32 @@ export function kernelStage(view) {
 
   function goTo(row, column) {
     const k = view.setting.kernel.shape[0];
-    grid.children[clamp(row, 0, k - 1) * k + clamp(column, 0, k - 1)].focus();
+    cells[clamp(row, 0, k - 1) * k + clamp(column, 0, k - 1)].focus();
   }
 
   function showGrid() {
     const shown = gridShown();
     const k = shown.shape[0];
-    if (grid.children.length !== k * k) {
+    if (cells.length !== k * k) {
       cell = cell.map((at) => Math.min(at, k - 1));
       grid.style.setProperty("--side", k);
       root.classList.toggle("large", k > 4);
-      grid.replaceChildren(...Array.from(shown.data, (_, i) => cellField(Math.floor(i / k), i % k)));
+      cells = Array.from(shown.data, (_, i) => cellField(Math.floor(i / k), i % k));
+      grid.replaceChildren(...cells.map((field) => element("span", {}, field)));
     }
     const limit = Math.max(...Array.from(shown.data, Math.abs));
     const chosen = cell[0] * k + cell[1];
     shown.data.forEach((value, i) => {
-      const field = grid.children[i];
+      const field = cells[i];
+      const { style } = field.parentElement; // a field itself takes ten times as long to colour
       const colour = signedColour(value, limit);
-      field.style.backgroundColor = `rgb(${colour.join(" ")})`;
-      field.style.color = inkOn(colour);
+      style.backgroundColor = `rgb(${colour.join(" ")})`;
+      style.color = inkOn(colour);
       field.tabIndex = i === chosen ? 0 : -1;
       field.classList.toggle("chosen", i === chosen);
       if (document.activeElement !== field) field.value = inCell(value, k > 4 ? 1 : 2);
     });
-    cellName.textContent = `row ${cell[0]}, column ${cell[1]}`;
+    cellName.textContent = placeInWords(cell);
     slider.show(shown.data[chosen], 2 * sliderLimit(limit));
   }
 

@@ -25,7 +25,7 @@ export function imageStage(view) {
     onchange: () => open(file.files[0]),
   });
   const picture = framedPicture({ role: "img" });
-  const title = `It is scaled to ${LONGEST_SIDE} pixels a side and stays in this browser.`;
+  const title = `A larger one is reduced to ${LONGEST_SIDE} pixels a side. It stays in this browser.`;
   const button = element("label", { class: "button", title }, file, "own picture …");
   const { root, tell } = stage("", "image", choose, picture.root, button);
   let shown = []; // what is on the screen: it is painted again only when it changes
@@ -35,13 +35,13 @@ export function imageStage(view) {
     if (!picked) return;
     view.tell(`Reading “${picked.name}” …`);
     try {
-      const image = await readPicture(picked);
+      const { image, size } = await readPicture(picked);
       if (view.signal?.aborted) return;
       view.set({ image });
-      const [rows, columns] = image.shape;
-      const size = `${rows} × ${columns} pixels, at most ${LONGEST_SIDE} a side`;
+      const [own, now] = [size, image.shape.slice(0, 2)].map((sides) => sides.join(" × "));
+      const pixels = own === now ? `has ${own} pixels` : `is reduced from ${own} to ${now} pixels`;
       const python = model.get("has_kernel") ? " and, as image, in your own Python" : "";
-      view.tell(`“${picked.name}” is now ${size}. It stays in this browser${python}.`);
+      view.tell(`“${picked.name}” ${pixels}. It stays in this browser${python}.`);
     } catch (error) {
       view.tell(error instanceof Error ? error.message : String(error), true);
     }

@@ -5,7 +5,7 @@ import { colouring, paint, range } from "./drawing.js";
 import { ARROWS, element, labelled, say } from "./elements.js";
 import { brief, sliderLimit } from "./kernel_numbers.js";
 import { clamp, framedPicture, signedSlider, stage } from "./kernel_parts.js";
-import { ACTIVATIONS, blockOf, winner } from "./kernel_setting.js";
+import { ACTIVATIONS, blockOf } from "./kernel_setting.js";
 
 const MAPS = ["feature map", "after activation", "after pooling"];
 
@@ -15,7 +15,7 @@ export function mapStages(view) {
     type: "text",
     inputmode: "decimal",
     class: "bias",
-    onchange: () => view.typed(bias, (value) => view.set({ bias: value })),
+    onchange: () => view.typed(bias, "The bias", setBias),
   });
   const setBias = (value) => view.set({ bias: value });
   const slider = signedSlider({ "aria-label": "bias" }, 512, setBias, view.refresh);
@@ -89,7 +89,8 @@ function mapPicture(view, name) {
 
   function choose(row, column) {
     const at = [clamp(row, 0, canvas.height - 1), clamp(column, 0, canvas.width - 1)];
-    const place = isPooled ? winner(view.result, view.setting.pool_size, at) : at;
+    const size = view.setting.pool_size;
+    const place = isPooled ? blockOf(view.result, size, at.map((side) => side * size)).winners[0] : at;
     if (name === view.pointedAt && String(place) === String(view.place)) return;
     Object.assign(view, { place, pointedAt: name });
     view.refreshPlace();
@@ -117,7 +118,7 @@ function mapPicture(view, name) {
 
 function showMap(picture, { numbers, tell }, name, map, colour) {
   picture.root.hidden = !map;
-  if (!map) return void (numbers.textContent = "none");
+  if (!map) return void (numbers.textContent = "no map");
   const [rows, columns] = map.shape;
   const [low, high] = range(map.data);
   picture.size(rows, columns);

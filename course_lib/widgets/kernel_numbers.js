@@ -14,8 +14,12 @@ export function readNumber(text) {
   return Math.abs(value) <= LARGEST ? value + 0 : NaN;
 }
 
-export const notANumber = (text) =>
-  `“${text.slice(0, 20)}” can't be used here. Write a number of at most a million, such as −0.5 or 1/9.`;
+/** What is wrong with the text in a place, and what would be right. */
+export const notANumber = (text, place) =>
+  `${place} can't be ${text.trim() ? `“${text.slice(0, 20)}”` : "empty"}. ` +
+  "Write a number of at most a million, such as −0.5 or 1/9.";
+
+export const placeInWords = ([row, column]) => `row ${row}, column ${column}`;
 
 /** A number in four significant digits, or fewer. */
 export const brief = (value, digits = 4) => say(Number(value.toPrecision(digits)), 4);

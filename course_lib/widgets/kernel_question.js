@@ -1,7 +1,7 @@
 // Predict first: the explorer hides a pixel of the feature map, asks for its number, and says how far off it is.
 
 import { element, labelled, say } from "./elements.js";
-import { notANumber, readNumber } from "./kernel_numbers.js";
+import { notANumber, placeInWords, readNumber } from "./kernel_numbers.js";
 import { productsAt } from "./kernel_setting.js";
 
 /** The question: { root, button, show() }. While it is open, view.hidden is the place that it asks for. */
@@ -33,6 +33,7 @@ export function prediction(view) {
   function ask() {
     const { setting, result } = view;
     if (!result.featureMap) return view.tell(result.problem, true);
+    view.tell("");
     const draw = () => result.size.map((side) => Math.floor(Math.random() * side));
     place = draw();
     const isDull = () => productsAt(setting, result, place).every(({ product }) => product === 0);
@@ -53,7 +54,7 @@ export function prediction(view) {
   function judge() {
     const { featureMap, size } = view.result;
     const value = readNumber(guess.value);
-    if (Number.isNaN(value)) return void (verdict.textContent = notANumber(guess.value));
+    if (Number.isNaN(value)) return void (verdict.textContent = notANumber(guess.value, "Your answer"));
     const right = featureMap.data[place[0] * size[1] + place[1]];
     const off = value - right;
     const offBy = `${say(Math.abs(off), 3)} too ${off > 0 ? "high" : "low"}`;
@@ -61,17 +62,19 @@ export function prediction(view) {
       Math.abs(off) <= 0.005 * Math.max(1, Math.abs(right))
         ? `Right: it is ${say(right, 3)}.`
         : `You said ${say(value, 3)}. It is ${say(right, 3)}: your answer is ${offBy}.`;
-    Object.assign(view, { place, hidden: null });
+    Object.assign(view, { place, hidden: null, pointedAt: "feature map" });
     view.refresh();
   }
 
   function show() {
     const [rows, columns] = view.result.size;
-    if (place && (place[0] >= rows || place[1] >= columns)) end();
+    if (place && (place[0] >= rows || place[1] >= columns)) {
+      view.tell(`The question is closed: ${placeInWords(place)} of the feature map is gone.`);
+      end();
+    }
     button.setAttribute("aria-pressed", String(Boolean(place)));
     if (!place) return;
-    const where = `row ${place[0]}, column ${place[1]}`;
-    asked.textContent = `Which number stands in the feature map at ${where}, bias included?`;
+    asked.textContent = `Which number stands in the feature map at ${placeInWords(place)}, bias included?`;
   }
   return { root, button, show };
 }

@@ -1,8 +1,8 @@
 // The pixel pointed at, read out: its products, their sum, and a sentence on what becomes of it.
 
 import { inkOn, signedColour } from "./drawing.js";
-import { element, say } from "./elements.js";
-import { brief } from "./kernel_numbers.js";
+import { element, say, setText } from "./elements.js";
+import { brief, placeInWords } from "./kernel_numbers.js";
 import { ACTIVATIONS, CHANNELS, blockOf, productsAt } from "./kernel_setting.js";
 
 const samePlace = (a, b) => a[0] === b[0] && a[1] === b[1];
@@ -10,7 +10,8 @@ const samePlace = (a, b) => a[0] === b[0] && a[1] === b[1];
 /** Sentence, products and sum of the pixel at view.place: { root, show() }. */
 export function pixelReading(view) {
   const sentence = element("p", { class: "sentence", "aria-live": "polite" });
-  const tables = element("div", { class: "tables", tabindex: 0, role: "group", "aria-label": "Products" });
+  const name = "Products. Where they are wider than the page, arrow keys scroll them.";
+  const tables = element("div", { class: "tables", tabindex: 0, role: "region", "aria-label": name });
   const sum = element("p", { class: "sum" });
   const attributes = { class: "reading", role: "group", "aria-label": "The pixel pointed at" };
   const root = element("div", attributes, sentence, tables, sum);
@@ -28,11 +29,6 @@ export function pixelReading(view) {
   return { root, show };
 }
 
-/** Write a text where another one stands: the browser sets the line anew even if it is the same. */
-function write(place, text) {
-  if (place.textContent !== text) place.textContent = text;
-}
-
 /** A table of products for each channel, made anew when their number changes, else filled in. */
 function showProducts(tables, { image, kernel }, products, secret) {
   const k = kernel.shape[0];
@@ -47,13 +43,13 @@ function showProducts(tables, { image, kernel }, products, secret) {
     cells[i].style.backgroundColor = `rgb(${colour.join(" ")})`;
     cells[i].style.color = inkOn(colour);
     cells[i].classList.toggle("outside", !inside);
-    write(cells[i].firstChild, `${brief(pixel, digits)} × ${brief(weight, digits)}`);
-    write(cells[i].lastChild, secret ? "?" : brief(product, digits));
+    setText(cells[i].firstChild, `${brief(pixel, digits)} × ${brief(weight, digits)}`);
+    setText(cells[i].lastChild, secret ? "?" : brief(product, digits));
   });
 }
 
 function productTable(k, channels, c) {
-  const cell = () => element("td", {}, element("span", { class: "factors" }), element("b"));
+  const cell = () => element("td", {}, "", element("br"), element("b"));
   const row = () => element("tr", {}, Array.from({ length: k }, cell));
   const title = `${channels === 3 ? `${CHANNELS[c]}: ` : ""}pixel × kernel = product`;
   return element(
@@ -87,8 +83,6 @@ function pixelAt({ setting, result, place, pointedAt, hidden }, products) {
   };
 }
 
-const placeInWords = ([row, column]) => `row ${row}, column ${column}`;
-
 const hiddenSentence = ({ place, bias }) =>
   `The number at ${placeInWords(place)} of the feature map is hidden. ` +
   `Multiply, add all products, then add the bias of ${say(bias, 3)}.`;
@@ -96,8 +90,8 @@ const hiddenSentence = ({ place, bias }) =>
 function pixelSentence(pixel) {
   const { place, bias, products, outside, total, value, block, fromBlock } = pixel;
   const where = fromBlock
-    ? `Row ${block.row}, column ${block.column} after pooling (counted from 0) holds the largest of its block, ` +
-      `${placeInWords(place)}. There the`
+    ? `Row ${block.row}, column ${block.column} after pooling (counted from 0) holds the largest number of its block, ` +
+      `${placeInWords(place)}${ofEqualOnes(block)}. There the`
     : `Row ${place[0]}, column ${place[1]} (counted from 0): the`;
   return [
     `${where} ${products} products sum to ${say(total, 3)}`,
@@ -115,11 +109,17 @@ function activationInWords({ activation, value, active }) {
   return `. ${name} makes ${say(active, 3)} of it${activation === "relu" ? "" : ", a tenth"}.`;
 }
 
-function poolingInWords({ pooled, block, active, fromBlock, blockIsSecret }) {
+const ofEqualOnes = ({ winners }) => (winners.length > 1 ? `, the first of ${winners.length} equal ones` : "");
+
+function poolingInWords({ place, pooled, block, active, fromBlock, blockIsSecret }) {
   if (!pooled || fromBlock || blockIsSecret) return "";
   if (!block) return " Pooling drops it: no whole block reaches it.";
-  if (block.largest === active) return " It is the largest number of its block, so pooling keeps it.";
-  return ` Pooling drops it for ${say(block.largest, 3)}, the largest number of its block.`;
+  const { largest, winners } = block;
+  if (samePlace(winners[0], place))
+    return ` It is the largest number of its block${ofEqualOnes(block)}, so pooling keeps it.`;
+  if (active === largest)
+    return ` It is one of ${winners.length} equal largest numbers of its block; pooling keeps the first.`;
+  return ` Pooling drops it for ${say(largest, 3)}, the largest number of its block.`;
 }
 
 function pixelSum({ total, bias, value, activation, active, pooled, block, blockIsSecret }) {

@@ -94,21 +94,20 @@ export function productsAt({ image, stride }, { weights, above, left }, [row, co
   return products;
 }
 
-/** The block of the pooling that holds a pixel: {row, column, largest}; null where no whole block reaches it. */
-export function blockOf({ pooled }, block, [row, column]) {
-  const [top, start] = [Math.floor(row / block), Math.floor(column / block)];
+/**
+ * The block of the pooling that holds a pixel: {row, column, largest, winners}; null where no whole one reaches it.
+ *
+ * The winners are the places of the largest number, the first of them first.
+ */
+export function blockOf({ activated, pooled }, size, [row, column]) {
+  const [top, start] = [Math.floor(row / size), Math.floor(column / size)];
   if (!pooled || top >= pooled.shape[0] || start >= pooled.shape[1]) return null;
-  return { row: top, column: start, largest: pooled.data[top * pooled.shape[1] + start] };
-}
-
-/** The pixel of the feature map that won a block. */
-export function winner({ activated }, block, [row, column]) {
-  const width = activated.shape[1];
-  let best = [row * block, column * block];
-  for (let i = row * block; i < (row + 1) * block; i++)
-    for (let j = column * block; j < (column + 1) * block; j++)
-      if (activated.data[i * width + j] > activated.data[best[0] * width + best[1]]) best = [i, j];
-  return best;
+  const largest = pooled.data[top * pooled.shape[1] + start];
+  const winners = [];
+  for (let i = top * size; i < (top + 1) * size; i++)
+    for (let j = start * size; j < (start + 1) * size; j++)
+      if (activated.data[i * activated.shape[1] + j] === largest) winners.push([i, j]);
+  return { row: top, column: start, largest, winners };
 }
 
 /** The place of the largest number after the activation. */

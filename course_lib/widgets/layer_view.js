@@ -2,20 +2,8 @@
 
 import { tensor } from "./arithmetic.js";
 import { greyColour, inkOn, range, signedColour } from "./drawing.js";
-import { ARROWS, atNextFrame, element, say } from "./elements.js";
+import { ARROWS, assign, atNextFrame, element, say, setText, whenChanged } from "./elements.js";
 import { activated, receptiveField, receptiveSide, sumOfProducts } from "./network.js";
-
-/** Call a listener when one of the model's values changes, until the signal. */
-export function whenChanged(model, names, listener, signal) {
-  for (const name of names) model.on(`change:${name}`, listener);
-  signal.addEventListener("abort", () => names.forEach((name) => model.off(`change:${name}`, listener)));
-}
-
-/** Set values of the model and send them to Python. */
-export function assign(model, values) {
-  for (const [name, value] of Object.entries(values)) model.set(name, value);
-  model.save_changes();
-}
 
 /** 1 map, 32 maps. */
 const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
@@ -93,26 +81,28 @@ function spriteOf(shown, { shape: [height, width, channels = 1], data }, limits)
 
 // Canvases as sharp as the screen ----------------------------------------------------------------------------
 
-const widths = new WeakMap();
+const looks = new WeakMap();
 
-/** Read the widths of all canvases at once: once a text has changed, each reading lays out the page anew. */
-function measure(root) {
-  for (const canvas of root.querySelectorAll("canvas")) widths.set(canvas, canvas.clientWidth);
+/** The width of a canvas, and the theme's colours for bars: ground, negative, positive. */
+function lookOf(canvas) {
+  const style = getComputedStyle(canvas);
+  const colours = ["--ground-soft", "--negative", "--positive"].map((name) => style.getPropertyValue(name));
+  return { width: canvas.clientWidth, colours };
 }
 
-const widthOf = (canvas) => widths.get(canvas) ?? canvas.clientWidth;
+/** Look at all canvases at once, and at no other time: to look, once a text has changed, lays out the page anew. */
+function measure(root) {
+  for (const canvas of root.querySelectorAll("canvas")) looks.set(canvas, lookOf(canvas));
+}
+
+const widthOf = (canvas) => looks.get(canvas)?.width ?? canvas.clientWidth;
 
 /** Hide or show an element, or bound its width; the canvas in it is measured again. */
 function restyle(shown, canvas, hidden, maxWidth = "") {
   if (shown.hidden === hidden && shown.style.maxWidth === maxWidth) return;
   shown.hidden = hidden;
   shown.style.maxWidth = maxWidth;
-  widths.delete(canvas);
-}
-
-/** Change a text, if it is another one. */
-function write(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+  looks.set(canvas, lookOf(canvas));
 }
 
 /** Make the canvas as fine as the screen for `ratio` = height / width; null while it is not to be seen. */
@@ -215,10 +205,7 @@ function largePicture(canvas, shape, draw, field) {
 
 /** Numbers of a vector as bars from a line of zero, each in its cell. */
 function barsOf(canvas, data, [low, high]) {
-  const style = getComputedStyle(canvas);
-  const [ground, negative, positive] = ["--ground-soft", "--negative", "--positive"].map((name) =>
-    style.getPropertyValue(name),
-  );
+  const [ground, negative, positive] = (looks.get(canvas) ?? lookOf(canvas)).colours;
   const [bottom, top] = [Math.min(low, 0), Math.max(high, 0)];
   const span = top - bottom || 1;
   return (context, k, x, y, width, height) => {
@@ -251,12 +238,25 @@ function fromTo([low, high]) {
   return `from ${say(first)} to ${say(last)}`;
 }
 
+/** The range of a map or of a layer, in words. */
+const saysFromTo = (limits) => (limits[0] === 0 && limits[1] === 0 ? "silent: 0 everywhere" : fromTo(limits));
+
 /** How many numbers of a layer were learned, those of batch normalization left out. */
 function parametersOf({ kernel, bias }) {
   return (kernel?.data.length ?? 0) + (bias?.data.length ?? 0);
 }
 
 const CHOICE = ["layer", "channel", "row", "column"];
+
+/** Where a map speaks: the row and column of its largest number, or of its middle if no other is larger. */
+function peakOf(output, channel) {
+  if (!isMaps(output)) return {};
+  const [rows, columns, channels] = output.shape;
+  let peak = (rows >> 1) * columns + (columns >> 1);
+  for (let i = 0; i < rows * columns; i++)
+    if (output.data[i * channels + channel] > output.data[peak * channels + channel]) peak = i;
+  return { row: Math.floor(peak / columns), column: peak % columns };
+}
 
 /** Whether a layer's maps or units can be looked at one by one. */
 const canBeChosen = (layer) => layer.kind !== "dropout" && layer.kind !== "flatten";
@@ -265,46 +265,37 @@ const canBeChosen = (layer) => layer.kind !== "dropout" && layer.kind !== "flatt
  * All layers of a network, and one map of one layer with what made it.
  *
  * The model's layer, channel, row and column say which. show(outputs, picture) shows what forward() returned;
- * picture is a canvas with the image, a canvas pixel for each of its pixels.
+ * picture is a canvas with the image, a canvas pixel for each of its pixels. In haste, as while a line is drawn,
+ * only the pictures on the screen follow, one at each call; all else waits for the next show() without haste.
  */
 export function layersPanel({ model, network, names, signal }) {
   let outputs = null;
   let picture = null;
-  const select = (values) => assign(model, values);
+  let atPeak = null; // whether the pixel goes where the map is largest, as nobody has pointed at another
   const strips = network.map((layer, k) =>
     stripOf(layer, k, {
-      choose: (channel) => select(placeIn(k, channel)),
+      choose: (channel) => open(k, channel),
       move: (by) =>
-        select(
-          placeIn(
-            k,
-            clamp((chosen().layer === k ? chosen().channel : -1) + by, outputs[k + 1].shape.at(-1) - 1),
-          ),
-        ),
+        open(k, clamp((chosen().layer === k ? chosen().channel : -1) + by, outputs[k + 1].shape.at(-1) - 1)),
     }),
   );
   const one = oneMap(network, names, {
-    choose: (row, column) => select({ row, column }),
+    choose: (row, column) => assign(model, { row, column }),
     move: (down, right) =>
-      select(within({ ...chosen(), row: chosen().row + down, column: chosen().column + right })),
+      assign(model, within({ ...chosen(), row: chosen().row + down, column: chosen().column + right })),
   });
+  const parts = [...strips, one];
+  const waiting = new Set(); // parts that show an older drawing
   const root = element(
     "div",
     { class: "course-layers", style: `--layers: ${network.length}` },
-    strips.map((strip) => strip.root),
-    one.root,
+    parts.map((part) => part.root),
   );
 
-  /** Move to a map of another layer, to the pixel at about the same place of the image. */
-  function placeIn(layer, channel) {
-    const here = chosen();
-    const [from, to] = [outputs[here.layer + 1], outputs[layer + 1]];
-    if (!isMaps(from) || !isMaps(to))
-      return isMaps(to)
-        ? { layer, channel, row: to.shape[0] >> 1, column: to.shape[1] >> 1 }
-        : { layer, channel };
-    const moved = (place, axis) => Math.floor(((place + 0.5) / from.shape[axis]) * to.shape[axis]);
-    return { layer, channel, row: moved(here.row, 0), column: moved(here.column, 1) };
+  /** Choose a map where it is largest, or a unit. */
+  function open(layer, channel) {
+    assign(model, { layer, channel, ...peakOf(outputs[layer + 1], channel) });
+    atPeak = true;
   }
 
   /** A choice, brought into the bounds of what there is. */
@@ -324,30 +315,72 @@ export function layersPanel({ model, network, names, signal }) {
   /** What the model has chosen. */
   const chosen = () => within(Object.fromEntries(CHOICE.map((name) => [name, model.get(name)])));
 
+  /** Python begins in the middle of the image. There, and until a pixel is pointed at, look at the map's peak. */
+  function goToPeak() {
+    atPeak ??= ["row", "column"].every((name, axis) => model.get(name) === outputs[0].shape[axis] >> 1);
+    if (atPeak) open(chosen().layer, chosen().channel);
+  }
+
   function paint() {
     if (!outputs) return;
-    measure(root);
+    waiting.clear();
     const place = chosen();
-    strips.forEach((strip, k) => strip.paint(outputs[k + 1], k === place.layer ? place.channel : -1));
+    for (const part of parts) {
+      part.explain(outputs, place);
+      part.paint(outputs, place, picture);
+    }
     if (one.root.previousSibling !== strips[place.layer].root) strips[place.layer].root.after(one.root);
-    one.paint(outputs, place, picture);
+  }
+
+  /** In haste: of the parts on the screen, only that which waits longest. */
+  function paintOne() {
+    onScreen().forEach((part) => waiting.add(part));
+    const [part] = waiting;
+    part?.paint(outputs, chosen(), picture);
+    waiting.delete(part);
   }
 
   const soon = atNextFrame(paint, signal);
+  const onScreen = onScreenOf(parts, signal);
   whenChanged(model, CHOICE, soon, signal);
-  const resized = new ResizeObserver(soon);
-  resized.observe(root);
-  const themed = new MutationObserver(soon);
-  for (const place of [document.documentElement, document.body])
-    themed.observe(place, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
-  signal.addEventListener("abort", () => [resized, themed].forEach((observer) => observer.disconnect()));
+  whenChanged(model, ["row", "column"], () => (atPeak = false), signal);
+  whenLookChanges(root, () => [measure(root), soon()], signal);
   return {
     root,
-    show(next, image) {
+    show(next, image, haste = false) {
+      const whole = !haste || !outputs;
       [outputs, picture] = [next, image];
+      if (!whole) return paintOne();
+      goToPeak();
       paint();
     },
   };
+}
+
+/** A function that tells which of some parts of the page are on the screen. */
+function onScreenOf(parts, signal) {
+  const seen = new Set();
+  const observer = new IntersectionObserver((entries) =>
+    entries.forEach(({ target, isIntersecting }) => seen[isIntersecting ? "add" : "delete"](target)),
+  );
+  parts.forEach((part) => observer.observe(part.root));
+  signal.addEventListener("abort", () => observer.disconnect());
+  return () => parts.filter((part) => seen.has(part.root));
+}
+
+/** Call a listener when an element has another width, or the page another theme. */
+function whenLookChanges(root, listener, signal) {
+  let width = 0;
+  const resized = new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width === 0 || contentRect.width === width) return; // it is hidden, or only its height changed
+    width = contentRect.width;
+    listener();
+  });
+  resized.observe(root);
+  const themed = new MutationObserver(listener);
+  for (const place of [document.documentElement, document.body])
+    themed.observe(place, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
+  signal.addEventListener("abort", () => [resized, themed].forEach((observer) => observer.disconnect()));
 }
 
 /** One layer: its name, and all its maps or units on one canvas. */
@@ -364,22 +397,25 @@ function stripOf(layer, k, choosing) {
   if (layer.kind === "flatten")
     ["tabindex", "aria-valuemin"].forEach((name) => grid.canvas.removeAttribute(name));
 
-  function paint(output, chosen) {
-    root.classList.toggle("chosen", chosen >= 0);
+  function explain(outputs) {
     if (layer.kind === "dropout") {
-      write(words, "works in training only; here it lets every number through");
+      setText(words, "works in training only; here it lets every number through");
       return;
     }
-    const limits = range(output.data);
     const learned = parametersOf(layer);
-    const facts = [
-      sizes(output.shape),
-      learned && count(learned, "parameter"),
-      WORDS[layer.activation](layer),
-    ];
-    write(words, [...facts, fromTo(limits)].filter(Boolean).join(" · "));
+    const { shape, data } = outputs[k + 1];
+    const facts = [sizes(shape), learned && count(learned, "parameter"), WORDS[layer.activation](layer)];
+    setText(words, [...facts, saysFromTo(range(data))].filter(Boolean).join(" · "));
+  }
+
+  function paint(outputs, place) {
+    root.classList.toggle("chosen", place.layer === k);
+    const output = outputs[k + 1];
+    const limits = range(output.data);
+    if (layer.kind === "dropout") return;
     if (layer.kind === "flatten") return flat(output, limits);
     const cells = output.shape.at(-1);
+    const chosen = place.layer === k ? place.channel : -1;
     const maps = isMaps(output);
     const columns = columnsFor(grid.canvas, cells, maps ? 27 : 13);
     const tall = maps ? output.shape[0] / output.shape[1] : 38 / (widthOf(grid.canvas) / columns || 1);
@@ -419,7 +455,7 @@ function stripOf(layer, k, choosing) {
     );
   }
 
-  return { root, paint };
+  return { root, explain, paint };
 }
 
 /** One map, large, with the pixels of the image that one pixel of it has seen, and the weights that made it. */
@@ -432,7 +468,7 @@ function oneMap(network, names, { choose, move }) {
   const field = element("p", {});
   const about = element("p", { class: "soft" });
   const code = element("code");
-  const captions = [0, 1].map(() => element("figcaption", { class: "soft" }));
+  const captions = ["in the image", ""].map((words) => element("figcaption", { class: "soft" }, words));
   const pair = element(
     "div",
     { class: "pair" },
@@ -465,48 +501,42 @@ function oneMap(network, names, { choose, move }) {
   });
 
   function paint(outputs, { layer: k, channel, row, column }, picture) {
+    shown = outputs[k + 1];
+    const reach = receptiveField(network, outputs, k, row, column);
+    largePicture(seen, outputs[0].shape, (context, ...box) => context.drawImage(picture, ...box), reach);
+    restyle(large.parentElement, large, !isMaps(shown));
+    if (!isMaps(shown)) return;
+    const one = channelOf(shown, channel);
+    const { draw } = spriteOf(large, one, range(one.data));
+    const place = { top: row, bottom: row, left: column, right: column };
+    largePicture(large, shown.shape, (context, ...box) => draw(context, 0, ...box), place);
+  }
+
+  function explain(outputs, { layer: k, channel, row, column }) {
     const layer = network[k];
     const [input, output] = [outputs[k], outputs[k + 1]];
-    const maps = isMaps(output);
-    const kind = maps ? "Map" : "Unit";
-    const place = maps ? { top: row, bottom: row, left: column, right: column } : null;
-    shown = output;
     title.replaceChildren(
-      element("b", {}, `${kind} ${channel}`),
+      element("b", {}, `${isMaps(output) ? "Map" : "Unit"} ${channel}`),
       ` of layer ${k}, ${layer.class}`,
       k === network.length - 1 ? `: class ${names[channel]}` : "",
     );
-
-    const reach = receptiveField(network, outputs, k, row, column);
-    largePicture(seen, outputs[0].shape, (context, ...box) => context.drawImage(picture, ...box), reach);
-    write(field, fieldInWords(network, outputs, k, reach));
+    setText(field, fieldInWords(network, outputs, k, receptiveField(network, outputs, k, row, column)));
     seen.setAttribute("aria-label", `The image, with the receptive field outlined. ${field.textContent}`);
-    write(captions[0], "in the image");
-
-    restyle(large.parentElement, large, !maps);
-    if (maps) {
-      const one = channelOf(output, channel);
-      const limits = range(one.data);
-      largePicture(
-        large,
-        output.shape,
-        (context, ...box) => spriteOf(large, one, limits).draw(context, 0, ...box),
-        place,
-      );
-      write(captions[1], `in the map, ${fromTo(limits)}`);
+    if (isMaps(output)) {
+      setText(captions[1], `in the map, ${saysFromTo(range(channelOf(output, channel).data))}`);
       large.setAttribute(
         "aria-label",
         `Map ${channel} of ${output.shape[0]} × ${output.shape[1]} pixels; arrow keys move the pixel`,
       );
     }
-    write(sentence, madeInWords(layer, input, output, { k, channel, row, column }));
-    write(about, paintSource(source, network, outputs, { k, channel, row, column }));
+    setText(sentence, madeInWords(layer, input, output, { k, channel, row, column }));
+    setText(about, paintSource(source, network, outputs, { k, channel, row, column }));
     source.setAttribute("aria-label", about.textContent);
-    write(code, codeFor(layer, k, channel));
+    setText(code, codeFor(layer, k, channel));
     code.parentElement.hidden = !layer.kernel;
   }
 
-  return { root, paint };
+  return { root, explain, paint };
 }
 
 /** One channel of a tensor. */
@@ -600,8 +630,8 @@ function paintWeights(canvas, network, outputs, { k, channel, before }) {
   const shape =
     layer.kind === "convolution" ? layer.kernel.shape.slice(0, 3) : flattened ? outputs[k - 1].shape : null;
   const [cells, ratio] = shape ? [shape[2], shape[0] / shape[1]] : [weights.length, 3];
-  restyle(canvas, canvas, false, cells < 4 ? `${7 * cells}rem` : "");
-  const columns = cells < 4 ? cells : columnsFor(canvas, cells, shape ? 18 : 8);
+  restyle(canvas, canvas, false, cells < 4 ? `${10 * cells}rem` : "");
+  const columns = columnsFor(canvas, cells, cells < 4 ? 115 : shape ? 18 : 8); // a few so large that they can be read
   const rows = Math.ceil(cells / columns);
   const context = prepare(canvas, (rows * ratio) / columns);
   if (context) {
@@ -630,68 +660,23 @@ function paintWeights(canvas, network, outputs, { k, channel, before }) {
   return `Its ${count(weights.length, "weight")}, one for each number of ${before}${laid}: ${fromTo(limits)}, orange negative, purple positive.`;
 }
 
-/** Write a kernel's numbers into its cells, where they are large enough. */
+/** Write a kernel's numbers into its cells, where there is room between them. */
 function writeNumbers(context, [height, width, channels], weights, channel, limit, [x, y, wide, tall]) {
   const side = wide / width;
-  if (side < 30 * devicePixelRatio) return;
+  const written = (value) => value.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
   context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  if (context.measureText(written(-limit)).width > 0.85 * side) return;
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (let i = 0; i < height; i++)
     for (let j = 0; j < width; j++) {
       const value = weights[(i * width + j) * channels + channel];
       context.fillStyle = inkOn(signedColour(value, limit));
-      context.fillText(
-        value.toFixed(2).replace("-0.00", "0.00").replace("-", "−"),
-        x + (j + 0.5) * side,
-        y + ((i + 0.5) * tall) / height,
-      );
+      context.fillText(written(value), x + (j + 0.5) * side, y + ((i + 0.5) * tall) / height);
     }
 }
 
 /** Where to find the same weights in Python. */
 function codeFor(layer, k, channel) {
   return `model.layers[${k}].get_weights()[0]${layer.kind === "convolution" ? `[:, :, :, ${channel}]` : `[:, ${channel}]`}`;
-}
-
-// The answer -------------------------------------------------------------------------------------------------
-
-/** A bar for the probability of each class; show(probabilities, truth) marks the true class, if it is known. */
-export function probabilityBars(names) {
-  const rows = names.map((name) => {
-    const [bar, value, note] = [
-      element("span", { class: "bar" }),
-      element("span", { class: "value" }),
-      element("span", { class: "soft" }),
-    ];
-    return {
-      root: element(
-        "li",
-        {},
-        element("span", { class: "name" }, name, note),
-        element("span", { class: "rail" }, bar),
-        value,
-      ),
-      bar,
-      value,
-      note,
-    };
-  });
-  return {
-    root: element(
-      "ol",
-      { class: "course-probabilities", "aria-label": "Probability of each class" },
-      rows.map((row) => row.root),
-    ),
-    show(probabilities, truth = -1) {
-      const largest = probabilities ? probabilities.indexOf(Math.max(...probabilities)) : -1;
-      rows.forEach(({ root, bar, value, note }, k) => {
-        const share = probabilities ? probabilities[k] : 0;
-        root.classList.toggle("answer", k === largest);
-        bar.style.width = `${100 * share}%`;
-        value.textContent = probabilities ? share.toFixed(3) : "";
-        note.textContent = k === truth ? " (true)" : "";
-      });
-    },
-  };
 }

@@ -146,6 +146,19 @@ class NetworkWidget(CourseWidget):
         )
 
 
+def percent(probability: float) -> str:
+    """Write a probability in percent, never as 0 or 100 unless it is, as the page does.
+
+    >>> percent(0.4634), percent(0.99999), percent(1.0)
+    ('46.3 %', '> 99.9 %', '100 %')
+    """
+    if probability in (0, 1):
+        return f"{100 * probability:.0f} %"
+    if probability < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
+
+
 def _compact(array: Values) -> Values:
     """Return the array in the shortest of three types that holds its numbers exactly."""
     for kind in (np.float16, np.float32):

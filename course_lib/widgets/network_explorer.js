@@ -3,9 +3,10 @@
 import { tensor } from "./arithmetic.js";
 import { decode } from "./arrays.js";
 import { paint, paintColours, range } from "./drawing.js";
-import { atNextFrame, choice, element, widgetFrame } from "./elements.js";
-import { assign, columnsFor, gridOf, layersPanel, probabilityBars, whenChanged } from "./layer_view.js";
+import { assign, atNextFrame, choice, element, whenChanged, widgetFrame } from "./elements.js";
+import { columnsFor, gridOf, layersPanel } from "./layer_view.js";
 import { forward, givesLogits, probabilitiesOf, readNetwork } from "./network.js";
+import { answerOf, inPercent, probabilityBars } from "./probabilities.js";
 
 const FILTERS = {
   all: () => true,
@@ -29,174 +30,166 @@ function paintImage(canvas, image, [low, high]) {
   else paint(canvas, share, (value) => [value, value, value]);
 }
 
-/** Everything that a view shows of the model's state. */
-function readState(model) {
+/** The images, what is known about them, and which of them the model has chosen. */
+function imagesOf(model) {
   const images = decode(model.get("images"));
-  const number = images.shape[0];
   const labels = decode(model.get("labels"))?.data ?? null;
   const answers = decode(model.get("answers")).data;
+  const names = model.get("class_names");
   const [low, high] = range(images.data);
   const white = model.get("images").dtype === "uint8" ? [0, 255] : [Math.min(low, 0), Math.max(high, 1)];
-  const kept = (filter) =>
-    Array.from({ length: number }, (_, k) => k).filter((k) => FILTERS[filter](labels?.[k], answers[k]));
+  const numbers = Array.from({ length: images.shape[0] }, (_, k) => k);
+  const kept = Object.fromEntries(
+    Object.entries(FILTERS).map(([name, keeps]) => [
+      name,
+      numbers.filter((k) => keeps(labels?.[k], answers[k])),
+    ]),
+  );
+  const index = () => Math.min(Math.max(Math.trunc(model.get("index")) || 0, 0), numbers.length - 1);
+  const list = () => kept[labels ? model.get("shown") : "all"];
+  const nameOf = (k) => model.get("image_names")[k] ?? `image ${k}`;
   return {
-    images,
-    number,
+    ratio: images.shape[1] / images.shape[2],
     labels,
-    answers,
-    white,
-    kept: labels ? { all: kept("all"), right: kept("right"), wrong: kept("wrong") } : { all: kept("all") },
+    kept,
+    index,
+    list,
+    nameOf,
+    at: (k) => imageAt(images, k),
+    paint: (canvas, k) => paintImage(canvas, imageAt(images, k), white),
+    isWrong: (k) => labels !== null && labels[k] !== answers[k],
+    inWords: (k) =>
+      [nameOf(k), labels && names[labels[k]], `read as ${names[answers[k]]}`].filter(Boolean).join(", "),
+    /** Go on by so many images, or to the first or the last. */
+    step(by) {
+      const place = Math.min(Math.max(list().indexOf(index()) + by, 0), list().length - 1);
+      if (list().length) assign(model, { index: list()[place] });
+    },
   };
+}
+
+/** The list of filters: all images, those that were answered right, those answered wrong. */
+function filterOf(model, { kept, index }) {
+  const choices = Object.entries(kept).map(([name, { length }]) => [
+    name,
+    `${name === "all" ? "all" : `answered ${name}`} (${length})`,
+  ]);
+  return choice("Images", choices, model.get("shown"), (shown) =>
+    assign(model, { shown, index: kept[shown].includes(index()) ? index() : (kept[shown][0] ?? index()) }),
+  );
+}
+
+/** The film: the page of the list on which the chosen image is, and buttons to go on. */
+function filmOf(model, images) {
+  const { index, list, step } = images;
+  const previous = element("button", { type: "button", onclick: () => step(-1) }, "Previous");
+  const next = element("button", { type: "button", onclick: () => step(1) }, "Next");
+  const nothing = element("p", { class: "nothing", hidden: true }, "No image is left to choose.");
+  const { canvas, paint } = gridOf("Choose an image", {
+    choose: (cell) => assign(model, { index: list()[cell + start()] }),
+    move: step,
+  });
+  const perPage = () => 2 * columnsFor(canvas, Infinity, 36);
+  const start = () => Math.floor(Math.max(list().indexOf(index()), 0) / perPage()) * perPage();
+  const thumbnails = new Map();
+
+  /** An image on a canvas of its own, painted once. */
+  function thumbnail(k) {
+    if (!thumbnails.has(k)) {
+      thumbnails.set(k, document.createElement("canvas"));
+      images.paint(thumbnails.get(k), k);
+    }
+    return thumbnails.get(k);
+  }
+
+  function show() {
+    const page = list().slice(start(), start() + perPage());
+    nothing.hidden = page.length > 0;
+    canvas.hidden = page.length === 0;
+    paint({
+      cells: page.length,
+      columns: perPage() / 2,
+      ratio: images.ratio,
+      chosen: page.indexOf(index()),
+      say: page.includes(index()) ? images.inWords(index()) : "none chosen",
+      draw: (context, cell, ...box) => {
+        context.drawImage(thumbnail(page[cell]), ...box);
+        if (images.isWrong(page[cell])) cross(context, box);
+      },
+    });
+    previous.disabled = list().indexOf(index()) <= 0;
+    next.disabled = list().length === 0 || list().indexOf(index()) === list().length - 1;
+  }
+  return { root: element("div", { class: "film" }, canvas, nothing), buttons: [previous, next], thumbnail, show };
+}
+
+/** The chosen image, large, and the network's answer in words and as bars. */
+function resultOf(network, names, images) {
+  const large = element("canvas", { role: "img", class: "chosen-image" });
+  const said = element("p", { class: "said", "aria-live": "polite" });
+  const bars = probabilityBars(names);
+  const note = givesLogits(network)
+    ? "The last layer gives logits; softmax has made these probabilities of them."
+    : "The last layer gives these probabilities itself, by softmax.";
+
+  function show(k, probabilities) {
+    const [answer, probability] = answerOf(probabilities);
+    const truth = images.labels?.[k];
+    images.paint(large, k);
+    large.setAttribute("aria-label", `The image: ${images.nameOf(k)}`);
+    said.replaceChildren(
+      `${images.nameOf(k)}: the network answers `,
+      element("b", {}, names[answer]),
+      " with probability ",
+      inPercent(probability),
+      ". ",
+    );
+    if (truth === answer) said.append(element("span", { class: "right" }, "Right."));
+    else if (images.labels) said.append(element("span", { class: "wrong" }, `Wrong: it is ${names[truth]}.`));
+    bars.show(probabilities, answer, truth);
+  }
+  const words = element("div", {}, said, bars.root, element("p", { class: "soft" }, note));
+  return { root: element("div", { class: "on-image" }, large, words), show };
 }
 
 function render({ model, el, signal }) {
   const network = readNetwork(model.get("layers"), model.get("weights"));
   const names = model.get("class_names");
-  const imageNames = model.get("image_names");
-  const state = readState(model);
+  const images = imagesOf(model);
+  const filter = images.labels && filterOf(model, images);
+  const film = filmOf(model, images);
+  const result = resultOf(network, names, images);
   const panel = layersPanel({ model, network, names, signal });
-  const bars = probabilityBars(names);
-
-  const nameOf = (k) => imageNames[k] ?? `image ${k}`;
-  const inWords = (k) => {
-    const answer = `read as ${names[state.answers[k]]}`;
-    return state.labels ? `${nameOf(k)}, ${names[state.labels[k]]}, ${answer}` : `${nameOf(k)}, ${answer}`;
-  };
-  const index = () => Math.min(Math.max(Math.trunc(model.get("index")) || 0, 0), state.number - 1);
-  const list = () => state.kept[model.get("shown")] ?? state.kept.all;
-
-  /** Go on by so many images, or to the first or the last. */
-  const step = (by) => {
-    const place = Math.min(Math.max(list().indexOf(index()) + by, 0), list().length - 1);
-    if (list().length) assign(model, { index: list()[place] });
-  };
-  const previous = element("button", { type: "button", onclick: () => step(-1) }, "Previous");
-  const next = element("button", { type: "button", onclick: () => step(1) }, "Next");
-  const filter =
-    state.labels &&
-    choice(
-      "Images",
-      Object.entries(state.kept).map(([name, kept]) => [
-        name,
-        `${name === "all" ? "all" : `answered ${name}`} (${kept.length})`,
-      ]),
-      model.get("shown"),
-      (shown) =>
-        assign(model, {
-          shown,
-          index: state.kept[shown].includes(index()) ? index() : (state.kept[shown][0] ?? index()),
-        }),
-    );
-  const film = gridOf("Choose an image", {
-    choose: (cell) => assign(model, { index: list()[cell + filmStart()] }),
-    move: step,
-  });
-  const nothing = element("p", { class: "nothing", hidden: true }, "No image is left to choose.");
-  const large = element("canvas", { role: "img", class: "chosen-image" });
-  const said = element("p", { class: "said", "aria-live": "polite" });
-  const note = element(
-    "p",
-    { class: "soft" },
-    givesLogits(network)
-      ? "The last layer gives logits; softmax has made these probabilities of them."
-      : "The last layer gives these probabilities itself, by softmax.",
-  );
-
+  const marked = images.labels && element("span", { class: "soft" }, "× marks a wrong answer");
+  const about =
+    "Each layer's feature maps in one scale of colours: black is 0 and white the largest number; where a number is negative, orange is below 0 and purple above. Choose a map to see what made it.";
   el.append(
     widgetFrame(
       "network-explorer",
       "A network on an image, layer by layer",
-      element(
-        "div",
-        { class: "course-row" },
-        filter,
-        previous,
-        next,
-        state.labels && element("span", { class: "soft" }, "× marks a wrong answer"),
-      ),
-      element("div", { class: "film" }, film.canvas, nothing),
-      element("div", { class: "on-image" }, large, element("div", {}, said, bars.root, note)),
-      element(
-        "p",
-        { class: "soft" },
-        "Each layer's feature maps in one scale of colours: black is 0 and white the largest number; where a number is negative, orange is below 0 and purple above. Choose a map to see what made it.",
-      ),
+      element("div", { class: "course-row" }, filter, film.buttons, marked),
+      film.root,
+      result.root,
+      element("p", { class: "soft" }, about),
       panel.root,
     ),
   );
 
-  /** The film shows the page of the list on which the chosen image is. */
-  const perPage = () => 2 * columnsFor(film.canvas, Infinity, 36);
-  const filmStart = () => Math.floor(Math.max(list().indexOf(index()), 0) / perPage()) * perPage();
-
-  const thumbnails = new Map();
-  /** An image on a canvas of its own, painted once. */
-  function thumbnail(k) {
-    if (!thumbnails.has(k)) {
-      thumbnails.set(k, document.createElement("canvas"));
-      paintImage(thumbnails.get(k), imageAt(state.images, k), state.white);
-    }
-    return thumbnails.get(k);
-  }
-
-  function paintFilm() {
-    const kept = list();
-    const start = filmStart();
-    const page = kept.slice(start, start + perPage());
-    nothing.hidden = page.length > 0;
-    film.canvas.hidden = page.length === 0;
-    const [, height, width] = state.images.shape;
-    film.paint({
-      cells: page.length,
-      columns: perPage() / 2,
-      ratio: height / width,
-      chosen: page.indexOf(index()),
-      say: page.includes(index()) ? inWords(index()) : "none chosen",
-      draw: (context, cell, ...box) => {
-        context.drawImage(thumbnail(page[cell]), ...box);
-        if (state.labels && state.labels[page[cell]] !== state.answers[page[cell]]) cross(context, box);
-      },
-    });
-    previous.disabled = kept.indexOf(index()) <= 0;
-    next.disabled = kept.length === 0 || kept.indexOf(index()) === kept.length - 1;
-  }
-
   function show() {
-    const k = index();
-    const image = imageAt(state.images, k);
+    const k = images.index();
+    const { shape, data } = images.at(k);
     const divisor = model.get("divisor");
-    const outputs = forward(
-      network,
-      tensor(
-        image.shape,
-        image.data.map((value) => value / divisor),
-      ),
-    );
-    const probabilities = Array.from(probabilitiesOf(network, outputs));
-    const answer = probabilities.indexOf(Math.max(...probabilities));
-    paintImage(large, image, state.white);
-    large.setAttribute("aria-label", `The image: ${nameOf(k)}`);
-    const verdict =
-      state.labels &&
-      (answer === state.labels[k]
-        ? element("span", { class: "right" }, "Right.")
-        : element("span", { class: "wrong" }, `Wrong: it is ${names[state.labels[k]]}.`));
-    said.replaceChildren(
-      `${nameOf(k)}: the network answers `,
-      element("b", {}, names[answer]),
-      ` with probability ${probabilities[answer].toFixed(3)}. `,
-      verdict || "",
-    );
-    bars.show(probabilities, state.labels?.[k]);
+    const outputs = forward(network, tensor(shape, data.map((value) => value / divisor)));
     if (filter) filter.querySelector("select").value = model.get("shown");
-    paintFilm();
-    panel.show(outputs, thumbnail(k));
+    result.show(k, Array.from(probabilitiesOf(network, outputs)));
+    film.show();
+    panel.show(outputs, film.thumbnail(k));
   }
 
   const soon = atNextFrame(show, signal);
   whenChanged(model, ["index", "shown"], soon, signal);
   const resized = new ResizeObserver(soon);
-  resized.observe(film.canvas.parentElement);
+  resized.observe(film.root);
   signal.addEventListener("abort", () => resized.disconnect());
   show();
 }

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from course_lib.widgets.base import HERE, Array, read_module, read_style
-from course_lib.widgets.network import Network, NetworkWidget, Values
+from course_lib.widgets.network import Network, NetworkWidget, Values, percent
 
 
 class NetworkExplorer(NetworkWidget):
@@ -147,7 +147,7 @@ class NetworkExplorer(NetworkWidget):
         return (
             f"A network on {self._name()}{true}: its feature maps layer by layer, and bars for the "
             f"probability of each class. It answers {self.class_names[answer]} "
-            f"with probability {probabilities[answer]:.3f}."
+            f"with a probability of {percent(probabilities[answer])}."
         )
 
 

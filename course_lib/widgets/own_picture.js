@@ -8,7 +8,7 @@ export const LONGEST_SIDE = 64; // pixels of the reader's own picture
 const LARGEST_FILE = 20e6; // bytes
 const LARGEST_PICTURE = 50e6; // pixels
 
-/** Decode a picture file and scale it to 64 pixels a side at most: {shape, dtype, data}. */
+/** Decode a picture file: { image, size }, scaled to 64 pixels a side at most, and its own rows and columns. */
 export async function readPicture(file) {
   const megabytes = (bytes) => say(bytes / 1e6, 0);
   if (file.size > LARGEST_FILE)
@@ -39,8 +39,9 @@ async function scaledPicture(picture, name) {
     throw new Error(`“${name}” has ${width} × ${height} pixels; a picture may have 50 million.`);
   const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
   const [columns, rows] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-  const size = { resizeWidth: columns, resizeHeight: rows, resizeQuality: "high" };
-  return pixelsOf(await createImageBitmap(picture, size), rows, columns);
+  const options = { resizeWidth: columns, resizeHeight: rows, resizeQuality: "high" };
+  const image = pixelsOf(await createImageBitmap(picture, options), rows, columns);
+  return { image, size: [height, width] };
 }
 
 /** The pixels of a bitmap on white: (rows, columns) if all of them are grey, else (rows, columns, 3). */
