@@ -2,6 +2,7 @@
 
 PYTHON   ?= python3
 CHAPTERS ?=
+EDITION  ?= full
 
 READY := .venv/ready
 RUN   := .venv/bin
@@ -28,11 +29,14 @@ help:
 	@echo
 	@echo "The first of them sets up the folder .venv: some minutes, 3 GB. PYTHON=python3.12 chooses the Python."
 
-book: $(READY)  ## build the book from the stored outputs into _build/html
-	$(RUN)/jupyter-book build . --path-output . -W -n --keep-going
+# Each edition has a folder of its own, so that nothing of the one is left in the other.
+BOOK = $(if $(filter full,$(EDITION)),.,_build/$(EDITION))
+
+book: $(READY)  ## build the book into _build/html, or without solutions: make book EDITION=student
+	COURSE_EDITION=$(EDITION) $(RUN)/jupyter-book build . --path-output $(BOOK) -W -n --keep-going
 	@echo
 	@$(RUN)/python -c 'from pathlib import Path; \
-		print("The book is ready. Open", Path("_build/html/index.html").resolve().as_uri())'
+		print("The book is ready. Open", Path("$(BOOK)/_build/html/index.html").resolve().as_uri())'
 
 test: $(READY)  ## check all that must hold on any machine, without network or data
 	$(RUN)/ruff check

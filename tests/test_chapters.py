@@ -44,6 +44,15 @@ def tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def grade_id(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def is_check(cell: NotebookNode) -> bool:
+    """Whether the cell checks the answer above it."""
+    return grade_id(cell).startswith("check-")
+
+
 def outputs(book: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
     """Every output with its cell."""
     for cell in code_cells(book):
@@ -157,7 +166,7 @@ def nothing_hidden_from_the_tests(book):
 @rule
 def prose_before_every_code_cell(book):
     for before, cell in itertools.pairwise([nbformat.v4.new_code_cell(), *book.cells]):
-        if cell.cell_type == "code" and before.cell_type == "code":
+        if cell.cell_type == "code" and before.cell_type == "code" and not is_check(cell):
             yield f"cell {cell.id}: no prose before it"
 
 
@@ -190,7 +199,7 @@ def the_shape_of_a_chapter(book):
 @rule
 def no_machine_in_the_metadata(book):
     for cell in book.cells:
-        if extra := set(cell.metadata) - {"tags", "mystnb", "nbval_reason"}:
+        if extra := set(cell.metadata) - {"tags", "mystnb", "nbval_reason", "nbgrader", "prompt"}:
             yield f"cell {cell.id}: metadata {sorted(extra)}"
     if extra := set(book.metadata) - {"kernelspec", "language_info"}:
         yield f"metadata {sorted(extra)}"

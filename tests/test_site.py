@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import io
 import os
@@ -18,10 +20,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from conftest import watch
 from course_lib.book import execute
+from course_lib.book.styles import ADDRESS, ICON, SHEET
 from course_lib.widgets.base import HERE, ON_A_PAGE
 
 ROOT = Path(__file__).parents[1]
@@ -38,12 +42,13 @@ AXE = """async ([run, elsewhere]) => {
   return violations.map(({ id, help, nodes }) => [id, help, ...nodes.slice(0, 3).map(words)].join("\\n  "));
 }"""
 
-# When each widget came alive, in milliseconds after navigation.
+# When each widget was on screen, alive, in milliseconds after navigation.
 ALIVE = """
 window.alive = [];
+const note = (place) => window.alive.push(place.alive = performance.now());
 new MutationObserver((changes) => {
-  const awake = changes.filter(({ target }) => target.dataset.state === "alive");
-  window.alive.push(...awake.map(() => performance.now()));
+  const awake = changes.map(({ target }) => target).filter(({ dataset }) => dataset.state === "alive");
+  requestAnimationFrame(() => setTimeout(() => awake.forEach(note)));
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-state"] });
 """
 
@@ -122,6 +127,68 @@ def test_a_page_is_for_every_reader(book, visit, axe, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+# How long a reader waits for a widget: since navigation for the first screen, else since coming to its place.
+WAITED = """async () => {
+  const waited = {};
+  const places = [...document.querySelectorAll(".course-widget-place")];
+  const first = places.filter((place) => place.getBoundingClientRect().top < innerHeight);
+  for (const place of places) {
+    const from = first.includes(place) ? 0 : performance.now();
+    place.scrollIntoView();
+    while (!place.alive && performance.now() - from < 5000) await new Promise(requestAnimationFrame);
+    waited[`${places.indexOf(place)} ${place.dataset.widget}`] = (place.alive ?? performance.now()) - from;
+  }
+  return waited;
+}"""
+
+
+def test_every_widget_is_on_screen_within_a_second(book, visit):
+    pages = [name for name in PAGES if "course-widget-place" in (book / name).read_text(encoding="utf8")]
+    assert pages
+    for name in pages:
+        for attempt in (1, 2):  # the machine may be busy with other tests
+            waited = visit((book / name).as_uri()).evaluate(WAITED)
+            if max(waited.values()) < 1000 or attempt == 2:
+                break
+        assert max(waited.values()) < 1000, (name, waited)
+
+
+def linked(page: Path) -> list[str]:
+    """The style sheets of a page, as it writes their addresses."""
+    return re.findall(r'href="([^"]*\.css[^"]*)"', page.read_text(encoding="utf8"))
+
+
+def sheet_of(book: Path) -> str:
+    """The address of the one style sheet, as the first page of a book must write it."""
+    digest = hashlib.sha256((book / "_static" / SHEET).read_bytes()).hexdigest()
+    return f"_static/{SHEET}?v={digest[:8]}"
+
+
+def test_a_page_waits_for_one_style_sheet(book):
+    for name in PAGES:
+        assert linked(book / name) == ["../" * name.count("/") + sheet_of(book)]
+    files = set(ADDRESS.findall((book / "_static" / SHEET).read_text(encoding="utf8")))
+    assert "course-math.woff2" in files
+    assert [file for file in files if not (book / "_static" / file).is_file()] == []
+
+
+def test_icons_come_with_the_style_sheet(book, visit):
+    css = (book / "_static" / SHEET).read_text(encoding="utf8")
+    fonts = [
+        TTFont(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"font/woff;base64,([^)]+)", css)
+    ]
+    icons = {ord(letter) for letter in ICON.findall(css)}
+    assert icons and icons <= {letter for font in fonts for letter in font.getBestCmap()}
+    with served(book) as address:
+        page = visit("about:blank")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/{PAGES[0]}")
+        page.wait_for_function("document.fonts.check('900 1em \"Font Awesome 6 Free\"', '\\uf002')")
+        assert [url for url in asked if "fontawesome" in url] == []
+        page.context.close()
+
+
 def test_the_first_address_leads_to_the_index(book, visit):
     page = visit((book / "index.html").as_uri())
     page.wait_for_url("**/chapters/index.html")
@@ -193,9 +260,6 @@ TRIAL_PAGE = "trial.html"
 @pytest.fixture(scope="module")
 def trial_book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A book of two pages, one with widgets: run by `make execute`, built with the book's settings."""
-    from jupyter_book.config import get_final_config
-    from sphinx.application import Sphinx
-    from sphinx.util.docutils import docutils_namespace
     from tqdm import tqdm
 
     folder = tmp_path_factory.mktemp("trial")
@@ -212,6 +276,19 @@ def trial_book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with tqdm(disable=True) as bar:
         execute.execute(folder / "trial.ipynb", bar)
 
+    sys.path.insert(0, str(folder))
+    importlib.import_module("trial_widget")
+    build(folder)
+    yield folder
+    sys.path.remove(str(folder))
+
+
+def build(folder: Path) -> None:
+    """Build the trial book with the settings of the book."""
+    from jupyter_book.config import get_final_config
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace
+
     settings, _ = get_final_config(
         user_yaml=ROOT / "_config.yml", sourcedir=folder, cli_config={"latex_individualpages": False}
     )
@@ -220,15 +297,11 @@ def trial_book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "html_favicon": str(ROOT / "course_lib/book/static/favicon.svg"),
         "bibtex_bibfiles": [str(ROOT / "chapters/references.bib")],
     }
-    sys.path.insert(0, str(folder))
-    importlib.import_module("trial_widget")
     warnings = io.StringIO()
     with docutils_namespace():
         places = (folder, None, folder / "html", folder / "doctrees")
         Sphinx(*places, "html", settings, status=None, warning=warnings).build()
     assert warnings.getvalue() == ""
-    yield folder
-    sys.path.remove(str(folder))
 
 
 @pytest.fixture
@@ -302,6 +375,26 @@ def test_a_folded_widget_wakes_when_it_is_opened(visit, trial_book, trial):
 def test_a_page_without_widgets_loads_nothing_for_them(visit, trial_book):
     html = (trial_book / "html" / "plain.html").read_text(encoding="utf8")
     assert "widget-host" not in html and "widgets/" not in html
+
+
+def test_a_second_build_leaves_nothing_old(trial_book):
+    html = trial_book / "html"
+    sheet, before = html / "_static" / SHEET, sheet_of(html)
+    files = set(html.rglob("*"))
+    assert ".sd-badge" not in sheet.read_text(encoding="utf8")
+    (html / "_static" / "widgets" / "0123456789abcdef.js").write_text("old", encoding="utf8")
+    (html / "_static" / "of-somebody-else.js").write_text("", encoding="utf8")
+
+    (trial_book / "plain.md").write_text("# A page with a {bdg}`badge`\n", encoding="utf8")
+    build(trial_book)
+    assert set(html.rglob("*")) == files | {html / "_static" / "of-somebody-else.js"}
+    assert ".sd-badge" in sheet.read_text(encoding="utf8")
+    assert sheet_of(html) != before
+    for page in (TRIAL_PAGE, "plain.html"):  # the first was not written anew
+        assert linked(html / page) == [sheet_of(html)]
+
+    build(trial_book)  # with nothing to do
+    assert linked(html / TRIAL_PAGE) == [sheet_of(html)]
 
 
 def test_widgets_live_on_a_served_page(visit, trial_book):

@@ -1,7 +1,7 @@
 """Typical wrong answers to the questions that a computer judges, each with its mark and what it is told.
 
 A mark is that of the grader, with hidden cases. The words must be in what the student reads, and are what
-`check` says too, unless the mistake shows in hidden cases alone.
+`check` says too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ class WrongAnswer(NamedTuple):
     source: str
     points: float
     words: str
-    hidden: bool = False  # public cases are right
 
 
 def loops(body: str, *, size: str = "X.shape[0] - K.shape[0] + 1, X.shape[1] - K.shape[1] + 1") -> str:
@@ -137,20 +136,19 @@ def convolution(X, K):
         mistakes.NO_ROOM,
     ),
     (
-        "overflow in 8 bits",
+        "products in 8 bits",
         """
 def convolution(X, K):
     k = K.shape[0]
     Y = np.zeros((X.shape[0] - k + 1, X.shape[1] - k + 1))
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
-            for product in (X[i:i + k, j:j + k] * K).ravel():
-                Y[i, j] += product
+            products = (X[i:i + k, j:j + k] * K).astype(X.dtype)
+            Y[i, j] = products.sum()
     return Y
 """,
-        2,
-        "hidden case (pixels)",
-        True,
+        1.5,
+        mistakes.OVERFLOW,
     ),
     ("rounded", CONVOLUTION.replace("return Y", "return np.round(Y)"), 0, "They first differ"),
     ("whole numbers", CONVOLUTION.replace("return Y", "return Y.astype(int)"), 0, mistakes.NO_ROOM),

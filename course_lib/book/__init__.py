@@ -17,15 +17,16 @@ HERE = Path(__file__).parent
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
-    from course_lib.book import mathml, styles, widgets
+    from course_lib.book import editions, mathml, styles, widgets
 
     app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
     app.connect("config-inited", add_own_files)
     app.connect("html-page-context", let_no_script_wait, priority=900)
-    app.connect("build-finished", styles.keep_what_is_used)
+    app.connect("build-finished", styles.make_one_sheet, priority=900)  # when the theme has written its own
     app.add_css_file("book.css", priority=900)
     app.add_node(nodes.image, override=True, html=(visit_picture, depart_picture))
     app.add_node(nodes.citation, override=True, html=(visit_work, depart_work))
+    editions.setup(app)
     widgets.setup(app)
     app.setup_extension("course_lib.book.own_code")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

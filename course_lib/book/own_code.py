@@ -27,19 +27,63 @@ from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
-from course_lib.book.public_checks import QUESTIONS
 from course_lib.cache import cache_folder
+from course_lib.questions import QUESTIONS, judgement
+from course_lib.questions.grading import NAMES, cases
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
 HERE = Path(__file__).parent
+CHECKS = [HERE / "public_checks.py", Path(judgement.__file__)]
+EDITOR = [*sorted((HERE / "own-code").iterdir()), *CHECKS]
 VERSION = "314.0.7"  # of Pyodide; its number begins with that of Python, 3.14
 SHA512 = "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82LN7y2q+SNvi/6V5JEsOlD2R1A=="
 FILES = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"]
 
 logger = logging.getLogger(__name__)
+
+NEEDS = {"2.4": "2.2"}  # whose function it calls
+STARTERS = {
+    "2.2": '''def convolution(X, K):
+    """Slide the kernel K over the picture X.
+
+    X and K are lists of rows: X[i][j] is the number
+    in row i and column j. Returns a list of rows.
+    """
+    ...
+
+
+# X and K are those of the chapter.
+print(convolution(X, K))
+''',
+    "2.4": '''def convolutional_layer(X, K, b, activation):
+    """Convolve X with K, add b, apply the activation.
+
+    `activation` is a function of one number.
+    Returns a list of rows.
+    """
+    ...
+
+
+# X and K are those of the chapter, and relu(x) is here.
+print(convolutional_layer(X, K, 100, relu))
+''',
+    "2.7": '''def maxpool_layer(X):
+    """Keep the largest number of each block of 2 x 2.
+
+    X is a list of rows: X[i][j] is the number in row i
+    and column j. A last, odd row or column is left out.
+    Returns a list of rows.
+    """
+    ...
+
+
+# X is that of the chapter.
+print(maxpool_layer(X))
+''',
+}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -47,6 +91,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("course_own_code", True, "env", bool)
     app.connect("config-inited", add_python)
     app.connect("html-page-context", add_script)
+    app.connect("build-finished", remove_python)
     app.add_transform(OwnCode)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -61,7 +106,8 @@ def add_python(app: Sphinx, config: Config) -> None:
         logger.info("no editor for a reader's own code, as Pyodide can't be had: %s", error)
         config.course_own_code = False
         return
-    config.html_static_path += [str(folder.parent), str(HERE / "own-code"), str(HERE / "public_checks.py")]
+    config.html_static_path += [str(folder.parent), *map(str, EDITOR)]
+    app.add_css_file("own-code.css", priority=901)
 
 
 class OwnCode(SphinxTransform):
@@ -79,10 +125,10 @@ class OwnCode(SphinxTransform):
                 continue
             title = admonition[0].astext()
             number = re.search(r"\d\.\d", title)
-            if number is None or number[0] not in QUESTIONS:
+            if number is None or number[0] not in STARTERS:
                 logger.warning(
                     "the title of an own-code must hold one of %s: %r",
-                    ", ".join(QUESTIONS),
+                    ", ".join(STARTERS),
                     title,
                     location=admonition,
                 )
@@ -90,12 +136,37 @@ class OwnCode(SphinxTransform):
             admonition += nodes.raw("", place(number[0], pyodide_folder()), format="html")
 
 
+def asked(question: str) -> dict[str, Any]:
+    """Return the public cases of a question for functions of lists of rows: data, without a solution."""
+    (part,) = QUESTIONS[question].parts
+    told = [
+        {
+            "arguments": [whole(value) for value in case.arguments],
+            "expected": whole(case.expected),
+            "wrong": [[whole(result), words] for result, words in case.wrong],
+        }
+        for case in cases(part.id)
+    ]
+    names = {name: whole(array) for name, array in NAMES.items()}
+    return {"function": part.name, "needs": NEEDS.get(question, ""), "names": names, "cases": told}
+
+
+def whole(value: Any) -> Any:
+    """Return an array as a list of rows, and numbers without a fraction without a decimal point."""
+    if hasattr(value, "tolist"):
+        return whole(value.tolist())
+    if isinstance(value, list):
+        return [whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def place(question: str, folder: Path) -> str:
     """Return the element that own-code.js turns into a button, then into an editor."""
     data = {
         "question": question,
-        "starter": QUESTIONS[question].starter,
-        "needs": QUESTIONS[question].needs,
+        "asked": json.dumps(asked(question)),
+        "starter": STARTERS[question],
+        "needs": NEEDS.get(question, ""),
         "size": f"{download(folder) / 1e6:.0f} MB",
         "bytes": sum((folder / name).stat().st_size for name in FILES if not name.endswith("mjs")),
     }
@@ -107,10 +178,19 @@ def place(question: str, folder: Path) -> str:
 def add_script(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Give a page the script and the style of the editor if it has one."""
+    """Give a page the script of the editor if it has one."""
     if doctree and any("own-code" in node["classes"] for node in doctree.findall(nodes.admonition)):
         app.add_js_file("own-code.js", loading_method="defer")
-        app.add_css_file("own-code.css", priority=901)
+
+
+def remove_python(app: Sphinx, exception: Exception | None) -> None:
+    """Remove Pyodide and the editor, which an earlier build copied, from a book without them."""
+    if exception or app.builder.format != "html" or app.config.course_own_code:
+        return
+    static = Path(app.outdir) / "_static"
+    shutil.rmtree(static / "pyodide", ignore_errors=True)
+    for copied in EDITOR:
+        (static / copied.name).unlink(missing_ok=True)
 
 
 @cache

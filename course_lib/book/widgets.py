@@ -12,6 +12,7 @@ import html
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ def setup(app: Sphinx) -> None:
     app.add_node(widget_place, html=(visit_place, depart_place))
     app.connect("builder-inited", write_modules_of_the_book)
     app.connect("html-page-context", load_what_the_page_needs)
+    app.connect("build-finished", remove_what_no_page_needs)
 
 
 # From a notebook's output to a node -------------------------------------------------------------------------
@@ -157,3 +159,16 @@ def load_what_the_page_needs(
         app.add_js_file(f"widgets/{name}.js", loading_method="defer")
     if places:
         app.add_js_file("widget-host.js", loading_method="defer", priority=900)
+
+
+def remove_what_no_page_needs(app: Sphinx, exception: Exception | None) -> None:
+    """Remove the files of widgets that an earlier build wrote and no page asks for any more."""
+    if exception or app.builder.format != "html":
+        return
+    book = Path(app.outdir)
+    needed = set(widget_classes())
+    for page in book.rglob("*.html"):
+        needed.update(re.findall(r'"file":"(\w+)"', page.read_text(encoding="utf8")))
+    for path in (book / "_static" / "widgets").glob("*.js"):
+        if path.stem not in needed:
+            path.unlink()

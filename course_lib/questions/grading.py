@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_lib.questions import task_1, task_2
-from course_lib.questions.judgement import Case, diagnosis, difference, hint, short
+from course_lib.questions.judgement import Case, diagnosis, difference, hint, short, written
 from course_lib.questions.mistakes import NO_ROOM
 from course_lib.questions.question import Part, Question
 from course_lib.questions.variation import ASSIGNED, Variation
@@ -24,6 +24,8 @@ TASKS: dict[str, tuple[Question, ...]] = {"task-1": task_1.QUESTIONS, "task-2": 
 QUESTIONS: dict[str, Question] = {question.id: question for task in TASKS.values() for question in task}
 PARTS: dict[str, Part] = {part.id: part for question in QUESTIONS.values() for part in question.parts}
 MASKED: dict[str, tuple[str, ...]] = {part.id: part.masked for part in PARTS.values() if part.masked}
+
+NAMES = {"X": task_2.X.tolist(), "K": task_2.K.tolist()}  # as the chapters call them
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _judge_call(part: Part, value: Any, case: Case, mistake: str) -> tuple[str, 
     What a function does with a hidden case is told without any of its numbers, nor words of its own: an
     error message could carry the numbers out.
     """
-    call = _written(part.name, case.arguments)
+    call = written(part.name, [_as_list(value) for value in case.arguments], NAMES)
     if isinstance(value, Failure):
         ended = {"error": "ends in an error", "late": "takes too long", "memory": "needs too much memory"}
         if case.hidden:
@@ -194,23 +196,6 @@ def _type_hint(value: Any, case: Case) -> str:
     room = np.iinfo(value.dtype)
     fits = right.min() >= room.min and right.max() <= room.max and bool(np.all(right == np.round(right)))
     return "" if fits else NO_ROOM
-
-
-def _written(function: str, arguments: Sequence[Any]) -> str:
-    """Write a call as it would stand in the code.
-
-    >>> _written("convolution", (task_2.X, np.array([[1, 2]])))
-    'convolution(X, [[1, 2]])'
-    """
-    known = {"X": task_2.X, "K": task_2.K}
-
-    def name(value: Any) -> str:
-        for letter, array in known.items():
-            if value is array:
-                return letter
-        return value if isinstance(value, str) else short(_as_list(value))
-
-    return f"{function}({', '.join(map(name, arguments))})"
 
 
 # Predictions ------------------------------------------------------------------------------------------------

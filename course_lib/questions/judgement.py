@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 TOLERANCE = 1e-6
@@ -87,6 +88,20 @@ def short(value: Any) -> str:
     writer = reprlib.Repr()
     writer.maxlist, writer.maxother = 8, 60
     return writer.repr(value)
+
+
+def written(function: str, arguments: Sequence[Any], names: Mapping[str, Any]) -> str:
+    """Write a call as it would stand in the code.
+
+    >>> written("convolution", ([[5, 6]], [[1, 2]]), {"X": [[5, 6]]})
+    'convolution(X, [[1, 2]])'
+    """
+
+    def said(value: Any) -> str:
+        known = [name for name, array in names.items() if array == value]
+        return known[0] if known else value if isinstance(value, str) else short(value)
+
+    return f"{function}({', '.join(map(said, arguments))})"
 
 
 def difference(came: Any, expected: Any) -> str:

@@ -4,6 +4,10 @@ import { loadPyodide } from "./pyodide/pyodide.mjs";
 
 const BASE = new URL("pyodide/", self.location.href).href;
 const FILES = ["pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"];
+const CHECKS = [
+  ["public_checks.py", "public_checks.py"],
+  ["judgement.py", "course_lib/questions/judgement.py"],
+];
 const MOST_PRINTED = 20000; // characters of one run
 const fetchFile = self.fetch.bind(self);
 
@@ -41,11 +45,13 @@ function print(line) {
 async function load() {
   const all = FILES.map(async (name) => [BASE + name, await fetched(name)]);
   const files = Object.fromEntries(await Promise.all(all));
-  const checks = await (await fetchFile(new URL("public_checks.py", self.location.href))).text();
+  const checks = await Promise.all(CHECKS.map(async ([name, place]) =>
+    [place, await (await fetchFile(new URL(name, self.location.href))).text()]));
   self.fetch = async (address) => files[new URL(address, BASE).href];
   const python = await loadPyodide({ indexURL: BASE, packageBaseUrl: BASE });
   for (const name of ["fetch", "XMLHttpRequest", "WebSocket", "EventSource", "close"]) self[name] = undefined;
-  python.FS.writeFile("public_checks.py", checks);
+  python.FS.mkdirTree("course_lib/questions");
+  for (const [place, text] of checks) python.FS.writeFile(place, text);
   python.setStdout({ batched: print });
   python.setStderr({ batched: print });
   const { run } = python.pyimport("public_checks");
@@ -55,12 +61,12 @@ async function load() {
 
 const python = load();
 
-self.onmessage = async ({ data: { question, code, earlier } }) => {
+self.onmessage = async ({ data: { asked, code, earlier } }) => {
   try {
     const run = await python;
     printed = 0;
     tell("started");
-    run(question, code, earlier, (result) => tell("checked", { result: JSON.parse(result) }));
+    run(asked, code, earlier, (result) => tell("checked", { result: JSON.parse(result) }));
     tell("done");
   } catch (error) {
     tell("failed", { message: error.message });

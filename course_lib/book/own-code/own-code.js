@@ -90,162 +90,182 @@
 
   // The editor ------------------------------------------------------------------------------------------------
 
-  /** Turn the place into an editor and begin to load Python. */
-  function open(place) {
-    const { question, starter, needs, bytes } = place.dataset;
-    const id = (name) => `own-code-${question.replace(".", "-")}-${name}`;
-    let worker = null;
-    let clock = 0;
-    let results = [];
+  /** An editor: its elements, what it keeps of a run, and the worker in which the run happens. */
+  class Editor {
+    worker = null;
+    clock = 0;
+    results = [];
 
-    const field = make("textarea", {
-      id: id("field"), wrap: "off", spellcheck: "false", autocapitalize: "off", autocomplete: "off",
-      autocorrect: "off", "aria-describedby": id("keys"), oninput: changed,
-    });
-    const numbers = make("pre", { class: "own-code-numbers", "aria-hidden": "true" });
-    const status = make("p", { class: "own-code-status", role: "status" });
-    const bar = make("progress", { max: bytes, value: 0, "aria-label": "Python loaded" });
-    const note = make("p", { class: "own-code-note" });
-    const printed = make("pre", { class: "own-code-printed", tabindex: "0", role: "region",
-      "aria-label": "What your code printed" });
-    const checks = make("ul", { class: "own-code-checks", "aria-label": "Public checks" });
-    const runButton = make("button", { type: "button", class: "own-code-run", onclick: run }, "Run");
-    const stopButton = make("button", { type: "button", onclick: () => end("Stopped.") }, "Stop");
-    const again = make("button", { type: "button", onclick: startOver }, "Start over");
-
-    /** Keep the code, and let the field and its line numbers have as many lines as it. */
-    function changed() {
-      const lines = field.value.split("\n").length;
-      field.rows = Math.max(lines + 1, 8); // one more, where the bar to scroll sideways may lie
-      numbers.textContent = Array.from({ length: lines }, (_, line) => line + 1).join("\n");
-      kept.write(question, field.value);
+    constructor({ question, asked, starter, needs, bytes }) {
+      Object.assign(this, { question, asked, starter, needs, bytes });
+      this.field = make("textarea", {
+        id: this.id("field"), wrap: "off", spellcheck: "false", autocapitalize: "off", autocomplete: "off",
+        autocorrect: "off", "aria-describedby": this.id("keys"), oninput: () => this.changed(),
+      });
+      this.numbers = make("pre", { class: "own-code-numbers", "aria-hidden": "true" });
+      this.note = make("p", { class: "own-code-note" });
+      this.runButton = make("button", { type: "button", class: "own-code-run", onclick: () => this.run() }, "Run");
+      this.stopButton = make("button", { type: "button", onclick: () => this.end("Stopped.") }, "Stop");
+      this.again = make("button", { type: "button", onclick: () => this.startOver() }, "Start over");
+      this.bar = make("progress", { max: bytes, value: 0, "aria-label": "Python loaded" });
+      this.status = make("p", { class: "own-code-status", role: "status" });
+      this.printed = make("pre", { class: "own-code-printed", tabindex: "0", role: "region",
+        "aria-label": "What your code printed" });
+      this.checks = make("ul", { class: "own-code-checks", "aria-label": "Public checks" });
+      this.field.value = kept.read(question) || starter;
+      this.printed.hidden = true;
+      keys(this.field, () => this.run());
+      this.changed();
+      this.sayWhatIsNeeded();
+      this.working(false);
     }
 
-    function startOver() {
+    /** An id that no other editor of the page has. */
+    id(name) {
+      return `own-code-${this.question.replace(".", "-")}-${name}`;
+    }
+
+    /** Its elements, as they stand one below the other. */
+    elements() {
+      return [
+        make("label", { for: this.field.id }, `Your code for ${this.question}`),
+        make("div", { class: "own-code-paper" }, this.numbers, this.field),
+        this.note,
+        make("p", { id: this.id("keys"), class: "own-code-keys" },
+          "Ctrl+Enter runs. Tab indents; to leave the field, press Escape, then Tab."),
+        make("div", { class: "own-code-buttons" }, this.runButton, this.stopButton, this.again),
+        this.bar, this.status, this.printed, this.checks,
+        make("p", { class: "own-code-keys" }, "Your code stays in this browser. Python by Pyodide (",
+          make("a", { href: new URL("pyodide-licence.txt", HERE) }, "licences"), ")."),
+      ];
+    }
+
+    /** Keep the code, and let the field and its line numbers have as many lines as it. */
+    changed() {
+      const lines = this.field.value.split("\n").length;
+      this.field.rows = Math.max(lines + 1, 8); // one more, where the bar to scroll sideways may lie
+      this.numbers.textContent = Array.from({ length: lines }, (_, line) => line + 1).join("\n");
+      kept.write(this.question, this.field.value);
+    }
+
+    startOver() {
       if (!confirm("Put the first lines back? Your code is then gone.")) return;
-      field.value = starter;
-      changed();
-      field.focus();
+      this.field.value = this.starter;
+      this.changed();
+      this.field.focus();
+    }
+
+    /** The code from the question that this one needs, as it last passed its checks. */
+    earlier() {
+      return this.needs && kept.read(`${this.needs}-passed`);
     }
 
     /** Say which convolution the layer will call. */
-    function sayWhatIsNeeded() {
-      note.hidden = !needs;
-      note.textContent = kept.read(`${needs}-passed`)
-        ? `convolution(X, K) is here: yours from ${needs}, as it last passed its checks.`
-        : `Your convolution(X, K) has not yet passed its checks in ${needs} in this browser. ` +
+    sayWhatIsNeeded() {
+      this.note.hidden = !this.needs;
+      this.note.textContent = this.earlier()
+        ? `convolution(X, K) is here: yours from ${this.needs}, as it last passed its checks.`
+        : `Your convolution(X, K) has not yet passed its checks in ${this.needs} in this browser. ` +
           "Write it there first, or paste it above the layer.";
     }
 
-    function working(yes) {
-      runButton.disabled = yes;
-      stopButton.disabled = !yes;
+    /** Let a run be stopped while there is one, and begun while there is none; the focus goes along. */
+    working(yes) {
+      const [dead, alive] = yes ? [this.runButton, this.stopButton] : [this.stopButton, this.runButton];
+      const focused = document.activeElement === dead;
+      dead.disabled = true;
+      alive.disabled = false;
+      if (focused) alive.focus();
     }
 
     /** Begin a worker, which begins to load Python. */
-    function start() {
-      status.textContent = "Loading Python …";
-      bar.value = 0;
-      bar.hidden = false;
-      worker = new Worker(new URL("own-code-worker.js", HERE), { type: "module" });
-      const own = worker; // what an ended one has yet to say is no longer heard
-      worker.onmessage = ({ data }) => own === worker && heard[data?.kind]?.(data);
-      worker.onerror = ({ message }) => {
-        if (own === worker) heard.failed({ message: message || "a file of it is missing" });
-      };
+    start() {
+      this.status.textContent = "Loading Python …";
+      this.bar.value = 0;
+      this.bar.hidden = false;
+      const worker = new Worker(new URL("own-code-worker.js", HERE), { type: "module" });
+      // What an ended worker has yet to say is no longer heard.
+      const hear = (data) => worker === this.worker && heard[data?.kind]?.(this, data);
+      worker.onmessage = ({ data }) => hear(data);
+      worker.onerror = ({ message }) => hear({ kind: "failed", message: message || "a file of it is missing" });
+      this.worker = worker;
     }
 
     /** End the worker, and whatever runs in it. The next run begins another one. */
-    function end(words) {
-      clearTimeout(clock);
-      worker?.terminate();
-      worker = null;
-      bar.hidden = true;
-      status.textContent = words;
-      giveFocusBack();
+    end(words) {
+      clearTimeout(this.clock);
+      this.worker?.terminate();
+      this.worker = null;
+      this.bar.hidden = true;
+      this.status.textContent = words;
+      this.working(false);
     }
 
-    /** A button that is disabled loses the focus; the one beside it takes it. */
-    function giveFocusBack() {
-      const lost = document.activeElement === stopButton;
-      working(false);
-      if (lost) runButton.focus();
+    run() {
+      if (this.runButton.disabled) return;
+      this.working(true);
+      this.results = [];
+      this.printed.replaceChildren();
+      this.printed.hidden = true;
+      this.checks.replaceChildren();
+      this.sayWhatIsNeeded();
+      if (!this.worker) this.start();
+      this.code = this.field.value;
+      this.worker.postMessage({ asked: this.asked, code: this.code, earlier: this.earlier() });
     }
 
-    function run() {
-      if (runButton.disabled) return;
-      const focused = document.activeElement === runButton;
-      working(true);
-      if (focused) stopButton.focus();
-      results = [];
-      printed.replaceChildren();
-      printed.hidden = true;
-      checks.replaceChildren();
-      sayWhatIsNeeded();
-      if (!worker) start();
-      worker.postMessage({ question, code: field.value, earlier: needs && kept.read(`${needs}-passed`) });
-      worker.code = field.value;
+    /** Say how many checks pass, and keep code that passes all. */
+    judge() {
+      const passed = this.results.filter((result) => result.passed).length;
+      const all = passed === this.results.length;
+      if (all) kept.write(`${this.question}-passed`, this.code);
+      this.status.textContent = all
+        ? `All ${passed} public checks pass.`
+        : this.results.length > 1
+          ? `${passed} of ${this.results.length} public checks pass.`
+          : this.results[0].text;
     }
+  }
 
-    const heard = {
-      loading({ loaded }) {
-        bar.value = loaded;
-        if (loaded >= bytes) status.textContent = "Starting Python …";
-      },
-      ready() {
-        bar.hidden = true;
-        status.textContent = "Python is ready.";
-      },
-      started() {
-        status.textContent = "Running …";
-        clock = setTimeout(() => {
-          end(`Stopped after ${SECONDS} seconds. Is there a loop that does not end?`);
-        }, SECONDS * 1000);
-      },
-      printed({ text }) {
-        printed.hidden = false;
-        printed.append(text);
-      },
-      checked({ result }) {
-        results.push(result);
-        checks.append(line(result));
-      },
-      done() {
-        clearTimeout(clock);
-        giveFocusBack();
-        const passed = results.filter((result) => result.passed).length;
-        const all = passed === results.length;
-        if (all) kept.write(`${question}-passed`, worker.code);
-        status.textContent = all
-          ? `All ${passed} public checks pass.`
-          : results.length > 1
-            ? `${passed} of ${results.length} public checks pass.`
-            : results[0].text;
-      },
-      failed({ message }) {
-        end(`Python does not run here (${message}). Press Run to try again.`);
-      },
-    };
+  /** What an editor does with each kind of message from its worker. */
+  const heard = {
+    loading(editor, { loaded }) {
+      editor.bar.value = loaded;
+      if (loaded >= editor.bytes) editor.status.textContent = "Starting Python …";
+    },
+    ready(editor) {
+      editor.bar.hidden = true;
+      editor.status.textContent = "Python is ready.";
+    },
+    started(editor) {
+      const words = `Stopped after ${SECONDS} seconds. Is there a loop that does not end?`;
+      editor.status.textContent = "Running …";
+      editor.clock = setTimeout(() => editor.end(words), SECONDS * 1000);
+    },
+    printed(editor, { text }) {
+      editor.printed.hidden = false;
+      editor.printed.append(text);
+    },
+    checked(editor, { result }) {
+      editor.results.push(result);
+      editor.checks.append(line(result));
+    },
+    done(editor) {
+      clearTimeout(editor.clock);
+      editor.working(false);
+      editor.judge();
+    },
+    failed(editor, { message }) {
+      editor.end(`Python does not run here (${message}). Press Run to try again.`);
+    },
+  };
 
-    field.value = kept.read(question) || starter;
-    place.replaceChildren(
-      make("label", { for: id("field") }, `Your code for ${question}`),
-      make("div", { class: "own-code-paper" }, numbers, field),
-      note,
-      make("p", { id: id("keys"), class: "own-code-keys" },
-        "Ctrl+Enter runs. Tab indents; to leave the field, press Escape, then Tab."),
-      make("div", { class: "own-code-buttons" }, runButton, stopButton, again),
-      bar, status, printed, checks,
-      make("p", { class: "own-code-keys" }, "Your code stays in this browser. Python by Pyodide (",
-        make("a", { href: new URL("pyodide-licence.txt", HERE) }, "licences"), ")."),
-    );
-    printed.hidden = true;
-    keys(field, run);
-    changed();
-    sayWhatIsNeeded();
-    working(false);
-    field.focus();
-    start();
+  /** Turn the place into an editor and begin to load Python. */
+  function open(place) {
+    const editor = new Editor(place.dataset);
+    place.replaceChildren(...editor.elements());
+    editor.field.focus();
+    editor.start();
   }
 
   /** One check in words, its hint, and the traceback where there is one. */

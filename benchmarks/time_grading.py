@@ -1,0 +1,74 @@
+"""Forty submissions of Task 2, graded by `course grade` and by stock `nbgrader autograde`, in turn.
+
+nbgrader comes with the extra `grade`. It grades by the public checks alone, in a kernel of its own for each
+submission and without a box; `course grade` runs public and hidden cases in boxes, on all cores.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from benchmarks import seconds, table
+from course_lib.coursework import box
+from course_lib.coursework.release import release
+
+SECRET = b"a secret that only this benchmark knows"
+HERE = Path(sys.executable).parent
+
+
+def hand_in(folder: Path, solution: Path, students: int, place: str) -> None:
+    """Let students hand in the solution, each with an answer of their own to 2.1."""
+    for number in range(students):
+        notebook = nbformat.read(solution, as_version=4)
+        notebook.cells[-1].source += f"\n\nHanded in by student {number}."
+        path = folder / place.format(f"student{number:03}") / "task-2.ipynb"
+        path.parent.mkdir(parents=True)
+        nbformat.write(notebook, path)
+
+
+def by_course(folder: Path, students: int) -> list[float]:
+    """Grade with `course grade`, into a new folder."""
+    came = folder / f"in-{students}"
+    hand_in(came, folder / "release" / "teacher" / "task-2-solution.ipynb", students, "{}")
+    (folder / "secret.txt").write_bytes(SECRET)
+    command = [HERE / "course", "grade", "task-2", came, "--secret", folder / "secret.txt", "--out"]
+    out = folder / f"out-{students}"
+    return seconds(
+        lambda: subprocess.run([*command, out], check=True, capture_output=True), repeats=1, warm_up=False
+    )
+
+
+def by_nbgrader(folder: Path, students: int) -> list[float]:
+    """Grade with stock `nbgrader autograde`, in a new course."""
+    course = folder / "nbgrader"
+    shutil.copytree(folder / "release" / "teacher" / "nbgrader" / "source", course / "source")
+    run = {"cwd": course, "check": True, "capture_output": True}
+    subprocess.run([HERE / "nbgrader", "generate_assignment", "task-2"], **run)
+    hand_in(course / "submitted", course / "source" / "task-2" / "task-2.ipynb", students, "{}/task-2")
+    return seconds(
+        lambda: subprocess.run([HERE / "nbgrader", "autograde", "task-2"], **run), repeats=1, warm_up=False
+    )
+
+
+def main() -> None:
+    """Time both, then what twice and four times as many submissions cost."""
+    if box.why_not():
+        print(f"\nGrading: not timed, as there is no box. {box.why_not()}")
+        return
+    with tempfile.TemporaryDirectory() as own:
+        folder = Path(own)
+        release("task-2", folder / "release", SECRET)
+        rows = {}
+        if (HERE / "nbgrader").exists():
+            rows["nbgrader autograde, 40 submissions"] = by_nbgrader(folder, 40)
+        for students in (40, 80, 160):
+            rows[f"course grade, {students} submissions"] = by_course(folder, students)
+    table("grading Task 2", rows)
+
+
+if __name__ == "__main__":
+    main()

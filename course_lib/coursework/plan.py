@@ -1,0 +1,276 @@
+"""What is to be done for one submission, and doing it: in the box what it says, and outside the judging."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from course_lib.coursework import box
+from course_lib.coursework.answers import Extracted, Notebook, read
+from course_lib.coursework.box import Job
+from course_lib.coursework.ledger import Result
+from course_lib.coursework.needed import needed
+from course_lib.coursework.release import Release, labels
+from course_lib.coursework.submissions import File, Refused
+from course_lib.coursework.vary import varied_notebook
+from course_lib.questions import PARTS
+from course_lib.questions.grading import (
+    LARGEST_FILE,
+    MASKED,
+    Failure,
+    Verdict,
+    cases,
+    judge,
+    judge_predictions,
+)
+from course_lib.questions.question import Part
+from course_lib.questions.variation import ASSIGNED, Variation
+
+GRADER = "1"  # another one whenever the way to grade changes: everything is graded anew then
+WANTED = {"function": "calls", "value": "value", "network": "network", "plot": "pictures"}
+CARRIED = "An error counts once: with right answers before it, this one is worth {:g} of {:g} points."
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A release as the grader looks at it."""
+
+    version: str
+    student: Notebook
+    solution: Notebook
+    given: Variation = ASSIGNED
+
+    @staticmethod
+    def of(release: Release, given: Variation = ASSIGNED) -> Edition:
+        """Read the notebooks of a release as those that are handed in are read."""
+        notebooks = (release.student, release.solution)
+        if given != ASSIGNED:
+            notebooks = (varied_notebook(release.student, given), varied_notebook(release.solution, given))
+        student, solution = (read(json.dumps(one).encode()) for one in notebooks)
+        return Edition(release.version, student, solution, given)
+
+    @staticmethod
+    def in_folder(folder: Path, task: str) -> Edition:
+        """Read a release from the folder that `release` wrote."""
+        try:
+            student = read((folder / "student" / f"{task}.ipynb").read_bytes())
+            solution = read((folder / "teacher" / f"{task}-solution.ipynb").read_bytes())
+        except (OSError, Refused) as error:
+            raise ValueError(f"{folder} is not what `course release {task}` wrote: {error}") from None
+        return Edition(student.version, student, solution)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission that counts."""
+
+    submission: int
+    edition: Edition
+    answers: Mapping[str, Extracted]
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is still to be judged of one submission.
+
+    Parameters
+    ----------
+    given
+        The digit, kernel and biases that the student was given.
+    keys
+        Part: the digest of all that decides its result.
+    jobs
+        Part: what runs, with the student's own earlier answers.
+    carried
+        Part: the same with the solution's earlier answers, where that is something else.
+    predictions
+        Part: the file that was handed in, or why there is none.
+    unanswered
+        Part: what to say of it.
+    """
+
+    submission: int
+    given: Variation
+    keys: dict[str, str]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    carried: dict[str, Job] = field(default_factory=dict)
+    predictions: dict[str, bytes | str | None] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
+
+
+def plan_for(entry: Entry, secret: bytes) -> Plan:
+    """Say what is to be done for all parts of a submission that are not for a person alone."""
+    edition = entry.edition
+    plan = Plan(entry.submission, edition.given, {})
+    asked = {cell.grade_id for cell in edition.student.cells}
+    answers = {part: one.source for part, one in entry.answers.items() if one.source}
+    for part in (part for part in PARTS.values() if part.id in asked):
+        decides: list[object] = [GRADER, edition.version, part.id, part.kind, part.points, part.name]
+        if part.kind == "predictions":
+            plan.predictions[part.id] = _predictions(part, entry.files)
+            decides += [plan.predictions[part.id], part.accuracy, secret]
+        elif part.kind in WANTED and part.id not in answers:
+            warning = entry.answers[part.id].warning
+            plan.unanswered[part.id] = f"Not answered: {warning}." if warning else "Not answered."
+            decides.append(plan.unanswered[part.id])
+        elif part.kind in WANTED:
+            job = _job(part, edition.student, answers, secret)
+            carried = _job(part, edition.solution, {part.id: answers[part.id]}, secret)
+            plan.jobs[part.id] = job
+            if part.automatic and carried.sources != job.sources:
+                plan.carried[part.id] = carried
+            decides += [job.sources, carried.sources, MASKED.get(part.id)]
+            decides.append(cases_digest(part.id, secret, edition.given))
+        else:
+            continue
+        plan.keys[part.id] = hashlib.sha256(repr(decides).encode()).hexdigest()
+    return plan
+
+
+def _job(part: Part, notebook: Notebook, answers: Mapping[str, str], secret: bytes) -> Job:
+    """Return what runs for a part: what its answer needs of the notebook, with answers put in, and it."""
+    sources: list[str] = []
+    blocks = set()
+    for cell in notebook.cells:
+        if cell.grade_id == part.id:
+            break
+        other = PARTS.get(cell.grade_id)
+        if cell.kind != "code" or (other and other.kind == "predictions"):
+            continue
+        if other:
+            blocks.add(len(sources))
+        sources.append(answers.get(cell.grade_id, cell.source))
+    before = needed(sources, answers[part.id], blocks=blocks, unavailable=MASKED.get(part.id, ()))
+    calls = tuple(case.arguments for case in cases(part.id, secret)) if part.kind == "function" else ()
+    return Job(part.id, (*before, answers[part.id]), WANTED[part.kind], part.name, calls)  # type: ignore[arg-type]
+
+
+@cache
+def cases_digest(part_id: str, secret: bytes, given: Variation = ASSIGNED) -> str:
+    """Return a digest of a part's cases and of the points that groups of them are worth."""
+    part = PARTS[part_id]
+
+    def plain(value: Any) -> object:
+        if isinstance(value, np.ndarray):
+            return value.dtype.str, value.shape, value.tobytes()
+        if isinstance(value, tuple | list):
+            return [plain(one) for one in value]
+        return repr(value)
+
+    asked = cases(part.id, secret, given) if part.automatic else ()
+    return hashlib.sha256(repr([plain(asked), part.groups]).encode()).hexdigest()
+
+
+def _predictions(part: Part, files: Sequence[File]) -> bytes | str | None:
+    """Return the file with the predictions for a part: None if there is none, words if it can't be read."""
+    stem, ending = part.name.rsplit(".", 1)
+    wanted = [
+        file
+        for file in files  # Canvas calls a file that is there already predictions-1-4-1.json
+        if file.name == part.name or (file.number and _again(file.name, stem, ending))
+    ]
+    if not wanted:
+        return None
+    newest = max(wanted, key=lambda file: (file.number, -file.path.count("/"), file.received, file.path))
+    try:
+        return newest.read(LARGEST_FILE)
+    except Refused as reason:
+        return str(reason)
+
+
+def _again(name: str, stem: str, ending: str) -> bool:
+    return (
+        name.startswith(f"{stem}-") and name.removeprefix(f"{stem}-").removesuffix(f".{ending}").isdecimal()
+    )
+
+
+def only(plan: Plan, parts: Sequence[str]) -> Plan:
+    """Return a plan for some of the parts."""
+
+    def chosen(values: dict[str, T]) -> dict[str, T]:
+        return {part: value for part, value in values.items() if part in parts}
+
+    return Plan(
+        plan.submission,
+        plan.given,
+        chosen(plan.keys),
+        chosen(plan.jobs),
+        chosen(plan.carried),
+        chosen(plan.predictions),
+        chosen(plan.unanswered),
+    )
+
+
+# Doing it ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """What judging takes besides a plan. An object of this kind can go to another machine."""
+
+    secret: bytes
+    data: Path | None
+
+    def __call__(self, plan: Plan) -> tuple[list[Result], dict[str, tuple[bytes, ...]]]:
+        """Run and judge what a plan says: the results, and the pictures by part."""
+        outcomes = self._run(plan.jobs)
+        verdicts = {part: self._judged(part, outcome, plan) for part, outcome in outcomes.items()}
+        short = [part for part in plan.carried if verdicts[part].points < PARTS[part].points]
+        for part, outcome in self._run({part: plan.carried[part] for part in short}).items():
+            second = self._judged(part, outcome, plan)
+            if second.points > verdicts[part].points:
+                said = (CARRIED.format(second.points, PARTS[part].points), *second.messages)
+                noted = ("judged with the solution's answers before it", *second.notes)
+                verdicts[part] = Verdict(second.points, said, noted)
+        for part, content in plan.predictions.items():
+            verdicts[part] = self._scored(PARTS[part], content)
+        for part, words in plan.unanswered.items():
+            verdicts[part] = Verdict(0.0, (words,))
+        results = [
+            Result(
+                plan.submission,
+                part,
+                verdict.points,
+                verdict.messages,
+                verdict.notes,
+                plan.keys[part],
+                outcomes[part].seconds if part in outcomes else 0.0,
+            )
+            for part, verdict in verdicts.items()
+        ]
+        return results, {part: outcome.pictures for part, outcome in outcomes.items()}
+
+    def _run(self, jobs: Mapping[str, Job]) -> dict[str, box.Outcome]:
+        """Run functions where what would do their job can't be imported, and all else where it can."""
+        functions = [job for part, job in jobs.items() if part in MASKED]
+        others = [job for part, job in jobs.items() if part not in MASKED]
+        masked = sorted({module for job in functions for module in MASKED[job.part]})
+        outcomes = box.run(functions, masked=masked, data=self.data) if functions else {}
+        return outcomes | (box.run(others, data=self.data) if others else {})
+
+    def _judged(self, part_id: str, outcome: box.Outcome, plan: Plan) -> Verdict:
+        part = PARTS[part_id]
+        if part.kind == "plot":  # for a person to mark
+            words = [value.words for value in outcome.values if isinstance(value, Failure)]
+            printed = (f"It printed: {outcome.printed}",) if outcome.printed.strip() else ()
+            return Verdict(0.0, (*words, *printed))
+        return judge(part, outcome, self.secret, plan.given)
+
+    def _scored(self, part: Part, content: bytes | str | None) -> Verdict:
+        if isinstance(content, str):
+            return Verdict(0.0, (content,))
+        return judge_predictions(part, content, _labels(part.id, self.secret))
+
+
+@cache
+def _labels(part: str, secret: bytes) -> Any:
+    return labels(f"task-{PARTS[part].question[0]}", secret)[part]
