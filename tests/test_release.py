@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -24,11 +25,12 @@ from course_lib.coursework.release import (
     secret_lines,
     start,
 )
+from course_lib.coursework.vary import varied_notebook
 from course_lib.data import load_mnist
 from course_lib.editions import part_of, tags_of
 from course_lib.questions import PARTS, TASKS
 from course_lib.questions.grading import cases
-from course_lib.questions.variation import varied
+from course_lib.questions.variation import ASSIGNED, KERNELS, varied
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 
@@ -395,3 +397,10 @@ def test_the_solution_answers_everything(task_2):
         if part_of(cell):
             assert cell.source != answers[cell.id]
     assert any("solution" in tags_of(cell) for cell in task_2.solution.cells)
+
+
+def test_no_kernel_that_may_be_drawn_tells_an_answer():
+    made = released("task-2")
+    for kernel in KERNELS:
+        own = replace(made, student=varied_notebook(made.student, ASSIGNED._replace(image=3, kernel=kernel)))
+        assert not leaks(own, SECRET)
