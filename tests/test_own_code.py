@@ -215,8 +215,8 @@ def test_the_layer_without_a_convolution_says_where_to_write_it():
 def test_what_differs_is_said_in_words():
     told = results("2.2", CONVOLUTION.replace("append(total)", "append(total if j == 0 else 5)"))
     assert told[0]["text"] == (
-        "convolution(X, K) gave [[-1.0, 5], [-36.0, 5]]; expected [[-1, 27], [-36, -36]]. "
-        "They first differ in row 0, column 1: 5 came, 27 is right."
+        "convolution(X, K) gave [[-1, 5], [-36, 5]]; expected [[-1, 27], [-36, -36]]. "
+        "The first difference is in row 0, column 1: 5 came, 27 is right."
     )
     told = results("2.2", CONVOLUTION.replace("- len(K) + 1", "- len(K)"))
     assert "Its size is 1 x 2; 2 x 2 is right." in told[0]["text"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from wrong_answers import WRONG_ANSWERS, WrongAnswer
 
 from course_lib.convolution import convolution, convolutional_layer, maxpool_layer, relu
-from course_lib.questions import PARTS, QUESTIONS, TASKS, NotYet, check, task_2, write_predictions
-from course_lib.questions.checking import _called, described
+from course_lib.questions import PARTS, QUESTIONS, TASKS, NotYet, check, judgement, task_2, write_predictions
+from course_lib.questions.checking import Unasked, _called, described
 from course_lib.questions.grading import (
     Failure,
     cases,
@@ -20,6 +21,7 @@ from course_lib.questions.grading import (
     judge_predictions,
     read_predictions,
 )
+from course_lib.questions.mistakes import ACTIVATIONS
 from course_lib.questions.variation import KERNELS, varied
 
 SECRET = b"only for these tests"
@@ -209,7 +211,7 @@ def test_a_network_is_compared_layer_by_layer() -> None:
     layers = keras.layers
     for changed, words in [
         (layers.Conv2D(16, 3, activation="relu"), "Layer 1 (Conv2D) has the shape [26, 26, 16]"),
-        (layers.Conv2D(32, 3), "Layer 1 (Conv2D) has the activation none; asked for is Conv2D with"),
+        (layers.Conv2D(32, 3), "Layer 1 (Conv2D) has no activation; the activation relu is asked for."),
         (layers.Conv2D(32, 5, activation="relu"), "Layer 1 (Conv2D) has the shape [24, 24, 32]"),
     ]:
         other = keras.Sequential([keras.Input((28, 28, 1)), changed])
@@ -222,6 +224,74 @@ def test_a_network_is_compared_layer_by_layer() -> None:
     assert described(apart) == described(network)  # an activation may stand on its own
     with pytest.raises(NotYet, match="no Keras model"):
         check("1.2", 258_090)
+
+
+def test_single_precision_is_precise_enough() -> None:
+    """A right answer in float32 is right, whatever the teacher's secret."""
+    right = {
+        "answer-2-2": lambda X, K: convolution(X.astype("float32"), K.astype("float32")),
+        "answer-2-4": lambda X, K, b, activation: activation(
+            convolution(X.astype("float32"), K.astype("float32")) + np.float32(b)
+        ),
+    }
+    for part, function in right.items():
+        for number in range(100):
+            secret = f"secret number {number}, as long as it must be".encode()
+            values = [
+                function(*(ACTIVATIONS[a] if isinstance(a, str) else a for a in case.arguments))
+                for case in cases(part, secret)
+            ]
+            assert judge(PARTS[part], Outcome(values), secret).points == 3
+
+
+@pytest.mark.parametrize(
+    "question, answer, words",
+    [
+        (2.1, 0, 'check("2.1", …)'),
+        ("Question 2.1", 0, "There is no question"),
+        (np.zeros(3), "2.1", "The question comes first"),
+        ("1.4", 0, "can't be checked here"),
+    ],
+)
+def test_a_question_that_there_is_not_is_told_without_a_traceback(question, answer, words) -> None:
+    with pytest.raises(Unasked) as failed:
+        check(question, answer)
+    assert words in str(failed.value)
+    assert failed.value._render_traceback_() == str(failed.value).splitlines()
+
+
+def test_an_error_is_told_with_the_line_it_arose_in() -> None:
+    names = given()
+    source = "def convolution(X, K):\n    Y = X.shape()\n    return Y"
+    linecache.cache["<cell 7>"] = (len(source), None, source.splitlines(keepends=True), "<cell 7>")
+    exec(compile(source, "<cell 7>", "exec"), names)
+    with pytest.raises(NotYet, match=r"in your line 2, `Y = X.shape\(\)`: TypeError"):
+        check("2.2", names["convolution"])
+
+
+def test_cases_that_fail_in_the_same_way_are_told_once() -> None:
+    with pytest.raises(NotYet) as failed:
+        check("2.2", lambda X, K: None)
+    assert str(failed.value).count(judgement.NOTHING) == 1
+    assert "3 more cases fail in the same way" in str(failed.value)
+
+
+def test_a_network_that_knows_no_size_and_a_list_get_words(capsys: pytest.CaptureFixture[str]) -> None:
+    from course_lib.backend import keras
+
+    with pytest.raises(NotYet, match="begin it with keras"):
+        check("1.2", keras.Sequential([keras.layers.Conv2D(32, 3, activation="relu")]))
+    check("2.1", np.rot90(task_2.training_image(2), -1).tolist())
+    assert "np.array(four)" in capsys.readouterr().out
+
+
+def test_as_many_predictions_are_wanted_as_there_are_images(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("images-1-4.npy", np.zeros((5, 28, 28), np.uint8))
+    with pytest.raises(Unasked, match="predictions for 4 images came"):
+        write_predictions("1.4", [1, 2, 3, 4], accuracy=0.9)
+    with pytest.raises(Unasked, match="accuracy must be"):
+        write_predictions("1.4", [1, 2, 3, 4, 5], accuracy=None)
 
 
 def test_predictions_are_scored_and_the_stated_accuracy_compared(
@@ -253,6 +323,7 @@ def test_predictions_are_scored_and_the_stated_accuracy_compared(
         b'{"classes": [true], "accuracy": 1}',
         b'{"classes": [1], "accuracy": NaN}',
         b'{"classes": [1], "accuracy": 1e999}',
+        b'{"classes": [1], "accuracy": 1' + b"0" * 400 + b"}",
         b'{"classes": [1], "accuracy": "1"}',
         b'{"classes": {}, "accuracy": 1}',
         b"\x80\x04K\x01.",

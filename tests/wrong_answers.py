@@ -115,7 +115,7 @@ def convolution(X, K):
         "only the last product",
         loops("Y[i, j] = X[i + m, j + n] * K[m, n]"),
         0,
-        "They first differ",
+        mistakes.ONE_PRODUCT,
     ),
     (
         "always a kernel of 3 x 3",
@@ -150,8 +150,15 @@ def convolution(X, K):
         1.5,
         mistakes.OVERFLOW,
     ),
-    ("rounded", CONVOLUTION.replace("return Y", "return np.round(Y)"), 0, "They first differ"),
+    ("rounded", CONVOLUTION.replace("return Y", "return np.round(Y)"), 0, mistakes.ROUNDED),
     ("whole numbers", CONVOLUTION.replace("return Y", "return Y.astype(int)"), 0, mistakes.NO_ROOM),
+    ("added instead of multiplied", loops("Y[i, j] += X[i + m, j + n] + K[m, n]"), 0, mistakes.ADDED),
+    (
+        "return within the loop over rows",
+        CONVOLUTION.replace("    return Y", "        return Y"),
+        0,
+        mistakes.FIRST_ROW,
+    ),
     ("sign lost", CONVOLUTION.replace("return Y", "return np.abs(Y)"), 0, mistakes.ABSOLUTE),
     (
         "the example, typed in",
@@ -177,7 +184,7 @@ def convolution(X, K):
     return Y
 """,
         0,
-        "They first differ",
+        "first difference",
     ),
     ("not a function", "convolution = np.array([[-1, 27], [-36, -36]])", 0, "is no function"),
 ]
@@ -200,6 +207,12 @@ _2_4 = [
         LAYER.format("activation(convolution(X + float(b), K))"),
         0,
         mistakes.BIAS_TO_PIXELS,
+    ),
+    (
+        "always the bias of the example",
+        LAYER.format("activation(convolution(X, K) + 100)"),
+        0,
+        mistakes.FIXED_BIAS,
     ),
     ("no activation", LAYER.format("convolution(X, K) + b"), 0, mistakes.NO_ACTIVATION),
     ("always ReLU", LAYER.format("np.maximum(convolution(X, K) + b, 0)"), 2, mistakes.ALWAYS_RELU),
@@ -305,7 +318,7 @@ def maxpool_layer(X):
         "the sign of the numbers lost",
         pool("Y[i, j] = np.abs(block).max()"),
         0,
-        "They first differ",
+        "first difference",
     ),
 ]
 
@@ -327,6 +340,24 @@ _values = [
     ),
     ("answer-2-5", "bias late", "layer_K = relu(convolution(four, K)) - 150", mistakes.BIAS_LATE),
     ("answer-2-5", "no ReLU", "layer_K = convolution(four, K) - 150", mistakes.NO_ACTIVATION),
+    (
+        "answer-2-5",
+        "of pixels divided by 255",
+        "layer_K = convolutional_layer(four / 255, K, -150, relu)",
+        task_2.SCALED,
+    ),
+    (
+        "answer-2-6",
+        "result transposed",
+        "layer_KT = convolutional_layer(four, K, -150, relu).T",
+        task_2.RESULT_TRANSPOSED,
+    ),
+    (
+        "answer-2-8",
+        "pooled first",
+        "pooled = convolutional_layer(maxpool_layer(four), K, -320, relu)",
+        task_2.POOLED_FIRST,
+    ),
     ("answer-2-6", "not transposed", "layer_KT = convolutional_layer(four, K, -150, relu)", task_2.OF_K),
     ("answer-2-8", "not pooled", "pooled = convolutional_layer(four, K, -320, relu)", task_2.NOT_POOLED),
     ("answer-2-8", "bias forgotten", "pooled = maxpool_layer(relu(convolution(four, K)))", mistakes.NO_BIAS),

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import reprlib
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,8 @@ HINTS = {  # what an error message holds: hint
     "NotImplementedError": "Nothing stands there yet: replace the line `raise NotImplementedError`.",
     "index": "A row or column was asked for that isn't there. How far do the loops go?",
     "could not be broadcast": "Two arrays of different shapes meet. Print both shapes in the line above.",
-    "is not defined": "A name is used that has no value. Have all cells above been run?",
-    "missing": "The function takes other arguments than the question says.",
-    "positional argument": "The function takes other arguments than the question says.",
+    "is not defined": "A name is used that has no value. Is it spelled so? Have all cells above been run?",
+    "positional argument": "A function is called with other arguments than it takes.",
     "only integer scalar arrays": "Indices must be whole numbers: // divides and rounds down.",
     "cannot be interpreted as an integer": "range() wants whole numbers: // divides and rounds down.",
 }
@@ -33,6 +33,13 @@ HINTS = {  # what an error message holds: hint
 
 class NotYet(AssertionError):
     """An answer is not right yet; the message says where. A notebook shows it without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+class Unasked(ValueError):
+    """A question that there isn't, or one to which this is no answer. Shown without a traceback, too."""
 
     def _render_traceback_(self) -> list[str]:
         return str(self).splitlines()
@@ -61,7 +68,7 @@ def check(question: str, answer: Any, given: Variation = ASSIGNED) -> None:
     NotYet
         If it is not right: says what was called, what came, what was expected, where they first differ, and
         which mistake that may be.
-    ValueError
+    Unasked
         If there is no such question, or if it is not one that a computer can judge.
 
     Examples
@@ -72,32 +79,41 @@ def check(question: str, answer: Any, given: Variation = ASSIGNED) -> None:
     ...
     """
     part = _part(question)
-    values = _called(part, answer) if part.kind == "function" else [_taken(part, answer)]
+    try:
+        values = _called(part, answer) if part.kind == "function" else [_taken(part, answer)]
+    except KeyboardInterrupt as stopped:
+        raise NotYet(f"{question}: interrupted{_line_of(stopped)}. Does a loop never end?") from None
     verdict = judge(part, _Outcome(values), given=given)
     right = verdict.points == part.points
     text = "\n".join([f"{question}: {'right.' if right else 'not yet.'}", *verdict.messages])
     if not right:
         raise NotYet(text)
     print(text)
+    if isinstance(answer, list) and part.kind == "value" and not isinstance(answer[0], str):
+        print(f"{part.name} is a list. The cells below need an array: np.array({part.name})")
 
 
-def _part(question: str) -> Part:
-    if question not in QUESTIONS:
-        raise ValueError(f"There is no question {question!r}. The questions are {', '.join(QUESTIONS)}.")
-    for part in QUESTIONS[question].parts:
-        if part.kind in ("function", "value", "network"):
-            return part
-    judged = [part for part in PARTS.values() if part.kind in ("function", "value", "network")]
-    raise ValueError(
-        f"The answer to {question} can't be checked here."
-        f" Those that can are {', '.join(part.question for part in judged)}."
-    )
+def _part(question: object) -> Part:
+    judged = {part.question: part for part in PARTS.values() if part.kind in ("function", "value", "network")}
+    known = isinstance(question, str) and question.strip() in judged
+    if not known or not isinstance(question, str):
+        asked = reprlib.repr(question)
+        if isinstance(question, str) and question.strip() in QUESTIONS:
+            said = f"The answer to {question.strip()} can't be checked here."
+        elif isinstance(question, float) and str(question) in QUESTIONS:
+            said = f'Write the number of the question in quotation marks: check("{question}", …).'
+        else:
+            said = f"There is no question {asked}. The question comes first, then the answer."
+        raise Unasked(f"{said} Those that can be checked are {', '.join(judged)}.")
+    return judged[question.strip()]
 
 
 def _called(part: Part, function: Any) -> list[Any]:
     """Call a function with copies of the arguments; what goes wrong is told in words."""
     if not callable(function):
-        words = f"{part.name} is no function but {reprlib.repr(function)}. Pass it without parentheses."
+        words = f"{part.name} is no function but {reprlib.repr(function)}."
+        if not isinstance(function, str) and function is not None:
+            words += " Pass it without parentheses."
         return [Failure("missing", words)] * len(cases(part.id))
     values: list[Any] = []
     for case in cases(part.id):
@@ -127,9 +143,16 @@ def told(error: Exception) -> str:
         message = f"{type(error).__name__}: {error}"
     except Exception:
         message = type(error).__name__
-    lines = [f"it ends in an error, {message}."]
+    lines = [f"it ends in an error{_line_of(error)}: {message}."]
     lines += [words for known, words in HINTS.items() if known in message][:1]
     return " ".join(lines)
+
+
+def _line_of(error: BaseException) -> str:
+    """Say in which line of the learner's own an error arose: the last one in no installed file."""
+    steps = traceback.extract_tb(error.__traceback__)
+    own = [step for step in steps if "ipykernel_" in step.filename or step.filename.startswith("<")]
+    return f" in your line {own[-1].lineno}, `{own[-1].line}`" if own and own[-1].line else ""
 
 
 def _plain(came: Any) -> Any:
@@ -145,7 +168,11 @@ def _plain(came: Any) -> Any:
 
 def _taken(part: Part, answer: Any) -> Any:
     if part.kind == "network":
-        return described(answer)
+        try:
+            return described(answer)
+        except (AttributeError, TypeError, ValueError):
+            words = "begin it with keras.Input((28, 28, 1))"
+            return Failure("missing", f"The network doesn't know the size of its images: {words}.")
     if isinstance(answer, list | tuple) and all(isinstance(one, str) for one in answer):
         return list(answer)
     return _plain(answer)
@@ -190,23 +217,26 @@ def write_predictions(question: str, predictions: ArrayLike, *, accuracy: float)
 
     Raises
     ------
-    ValueError
-        If the question has no predictions, or if these are none.
+    Unasked
+        If the question has no predictions, or if these are none, or not as many as there are images.
     """
     part = PARTS.get(f"predictions-{question.replace('.', '-')}")
     if part is None:
         known = ", ".join(part.question for part in PARTS.values() if part.kind == "predictions")
-        raise ValueError(f"{question!r} has no predictions to hand in. The questions with some are {known}.")
+        raise Unasked(f"{question!r} has no predictions to hand in. The questions with some are {known}.")
     array = np.asarray(predictions)
     if array.ndim == 2 and array.shape[1] == 10:
         array = array.argmax(axis=1)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not np.all((array >= 0) & (array <= 9)):
-        raise ValueError(
+        raise Unasked(
             "predictions must have the shape (images, 10), as model.predict gives them, or hold the classes"
             f" 0 to 9; they have the shape {array.shape} and the type {array.dtype}"
         )
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"accuracy must be a number from 0 to 1, such as 0.97; it is {accuracy!r}")
+    if not isinstance(accuracy, int | float | np.number) or not 0 <= accuracy <= 1:
+        raise Unasked(f"accuracy must be a number from 0 to 1, such as 0.97; it is {accuracy!r}.")
+    images = Path(part.name).with_name(f"images-{question.replace('.', '-')}.npy")
+    if images.exists() and len(array) != (released := len(np.load(images, mmap_mode="r"))):
+        raise Unasked(f"predictions for {len(array)} images came; {images} holds {released}.")
     content = json.dumps({"classes": array.tolist(), "accuracy": float(accuracy)})
     file = Path(part.name)
     beside = file.with_suffix(".part")

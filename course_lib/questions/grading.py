@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -103,51 +102,71 @@ def judge(part: Part, outcome: Outcome, secret: bytes = b"", given: Variation = 
     came = [_as_list(value) for value in values]
     valued = [number for number, value in enumerate(came) if not isinstance(value, Failure)]
     mistake = diagnosis([came[number] for number in valued], [asked[number] for number in valued])
-    told = [_judge_call(part, value, case, mistake) for value, case in zip(values, asked, strict=False)]
-    passed = [message == "" for message, _ in told]
-    points = sum(
-        worth
-        for group, worth in part.groups.items()
-        if all(right for right, case in zip(passed, asked, strict=True) if case.group == group)
-    )
-    messages = [f"{sum(passed)} of {len(asked)} cases are right."]
-    messages += dict.fromkeys(message for message, _ in told if message)
+    wrong = [_judge_call(part, value, case, mistake) for value, case in zip(values, asked, strict=False)]
+    earned = [
+        group
+        for group in part.groups
+        if not any(one for one, case in zip(wrong, asked, strict=True) if case.group == group)
+    ]
+    messages = [f"{wrong.count(None)} of {len(asked)} cases are right.", *_messages(wrong)]
     if not secret:
         messages.append("Hidden cases remain: other pictures, other sizes, other types of numbers.")
-    notes = [note for _, note in told if note]
+    notes = [one.note for one in wrong if one and one.note]
     if outcome.tried:
         tried = ", ".join(outcome.tried)
         messages.append(f"It tried to import {tried}, which would do the job and is not there.")
         notes.append(f"tried to import {tried}")
-    if not all(passed) and points == part.groups.get("example", 0):
-        points, extra = 0.0, "The example alone earns nothing: any other case must be right too."
-        messages += [extra] if any(passed) else []
-    return Verdict(float(points), tuple(messages), tuple(notes))
+    if earned == ["example"] and len(part.groups) > 1:
+        earned = []
+        messages.append("The example alone earns nothing: any other case must be right too.")
+    return Verdict(float(sum(part.groups[group] for group in earned)), tuple(messages), tuple(notes))
 
 
-def _judge_call(part: Part, value: Any, case: Case, mistake: str) -> tuple[str, str]:
-    """Return what to tell the student and the teacher of one call: "" if it is right.
+@dataclass(frozen=True)
+class _Wrong:
+    """What to tell the student, why that is (alike in cases that fail in the same way), and the teacher."""
+
+    message: str
+    reason: str
+    note: str = ""
+
+
+def _messages(wrong: Sequence[_Wrong | None]) -> list[str]:
+    """Tell in full the first case of those that fail in the same way."""
+    alike: dict[str, list[str]] = {}
+    for one in filter(None, wrong):
+        alike.setdefault(one.reason, []).append(one.message)
+    messages = []
+    for first, *others in alike.values():
+        more = f"{len(others)} more {'case fails' if len(others) == 1 else 'cases fail'} in the same way."
+        messages += [first, more] if others else [first]
+    return messages
+
+
+def _judge_call(part: Part, value: Any, case: Case, mistake: str) -> _Wrong | None:
+    """Return what is wrong with one call, if anything is.
 
     What a function does with a hidden case is told without any of its numbers, nor words of its own: an
     error message could carry the numbers out.
     """
     call = written(part.name, [_as_list(value) for value in case.arguments], NAMES)
+    hidden = f"A hidden case ({case.group})"
     if isinstance(value, Failure):
         ended = {"error": "ends in an error", "late": "takes too long", "memory": "needs too much memory"}
-        if case.hidden:
-            how = ended.get(value.kind, "gives no result")
-            return f"A hidden case ({case.group}) {how}.", f"{call}: {value.words}"
-        return f"{call}: {value.words}", ""
+        how = f"{hidden} {ended.get(value.kind, 'gives no result')}."
+        said = f"{call}: {value.words}"
+        return _Wrong(how, how, said) if case.hidden else _Wrong(said, value.words)
     came = _as_list(value)
-    where = difference(came, case.expected)
+    where = _unlike(value, case.expected) or difference(came, case.expected)
     if not where:
-        return "", ""
+        return None
     words = _type_hint(value, case) or mistake or hint(came, case)
-    told = f"{call} gave {short(came)}; expected {short(case.expected)}. {where}"
-    if case.hidden:
-        wrong = "has the wrong size" if "size" in where.split(";")[0] else "is wrong"
-        return f"A hidden case ({case.group}) {wrong}. {words}".strip(), told
-    return f"{told} {words}".strip(), ""
+    lines = [f"{call} gave {_shown(value, came)};", f"expected {short(case.expected)}.", where, words]
+    said = "\n  ".join(filter(None, lines))
+    if not case.hidden:
+        return _Wrong(said, words)
+    how = f"{hidden} {'has the wrong size' if np.shape(came) != np.shape(case.expected) else 'is wrong'}."
+    return _Wrong(f"{how} {words}".strip(), f"{how} {words}", said)
 
 
 def _judge_value(part: Part, value: Any, case: Case) -> tuple[bool, str]:
@@ -159,10 +178,29 @@ def _judge_value(part: Part, value: Any, case: Case) -> tuple[bool, str]:
         wrong = _network_difference(value, case.expected)
         return not wrong, wrong or f"{part.name} is the network of the question."
     came = _as_list(value)
-    where = difference(came, case.expected)
+    where = _unlike(value, case.expected) or difference(came, case.expected)
     if not where:
         return True, f"{part.name} is right."
-    return False, f"{part.name} is not right. {where} {_type_hint(value, case) or hint(came, case)}".strip()
+    words = _type_hint(value, case) or hint(came, case)
+    return False, f"{part.name} is not right.\n  {where}\n  {words}".rstrip()
+
+
+def _unlike(value: Any, expected: Any) -> str:
+    """Say what is wrong with the type or the shape of an answer, in the words of NumPy: "" if nothing is."""
+    wanted = np.shape(expected)
+    asked = f"an array of the shape {wanted}" if len(wanted) > 1 else "one with as many entries"
+    if not isinstance(value, np.ndarray | np.generic | list | int | float | str | None):
+        return f"It is of the type {type(value).__name__}; {asked} is asked for."
+    if isinstance(value, np.ndarray) and value.shape != wanted:
+        return f"It has the shape {value.shape}; {wanted} is right."
+    return ""
+
+
+def _shown(value: Any, came: Any) -> str:
+    """Write what came, or its shape if that is what matters."""
+    if isinstance(value, np.ndarray) and value.size > 40:
+        return f"an array of the shape {value.shape}"
+    return short(came)
 
 
 def _network_difference(came: Any, expected: list[dict[str, Any]]) -> str:
@@ -170,13 +208,13 @@ def _network_difference(came: Any, expected: list[dict[str, Any]]) -> str:
     if not isinstance(came, list) or not came:
         return "That is no Keras model with layers."
     for number, (here, asked) in enumerate(zip(came, expected, strict=False), start=1):
+        if here.get("layer") != asked["layer"]:
+            return f"Layer {number} is {here.get('layer')}; {asked['layer']} is asked for."
         for what, right in asked.items():
             if here.get(what) != right:
-                said = f"{what} {right}" if right != "" else f"no {what}"
-                return (
-                    f"Layer {number} ({here.get('layer')}) has the {what} {here.get(what) or 'none'};"
-                    f" asked for is {asked['layer']} with {said}."
-                )
+                came_with = f"the {what} {here[what]}" if here.get(what) not in ("", None) else f"no {what}"
+                said = f"the {what} {right}" if right != "" else f"no {what}"
+                return f"Layer {number} ({asked['layer']}) has {came_with}; {said} is asked for."
     if len(came) != len(expected):
         return f"It has {len(came)} layers; asked for are {len(expected)}."
     return ""
@@ -228,7 +266,7 @@ def read_predictions(text: bytes) -> Predictions:
         raise ValueError("the file is not what write_predictions writes") from None
     if not isinstance(classes, list) or not all(type(one) is int and 0 <= one <= 9 for one in classes):
         raise ValueError("the classes must be whole numbers from 0 to 9")
-    if type(accuracy) not in (int, float) or not (math.isfinite(accuracy) and 0 <= accuracy <= 1):
+    if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:
         raise ValueError(f"the accuracy must be a number from 0 to 1; it is {short(accuracy)}")
     return Predictions(np.array(classes, np.int64), float(accuracy))
 

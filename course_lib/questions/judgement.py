@@ -11,7 +11,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5  # of the largest number: single precision is precise enough
 
 
 class Case(NamedTuple):
@@ -64,7 +64,7 @@ def same(a: Any, b: Any, scale: float | None = None) -> bool:
     if not (is_number(a) and is_number(b)):
         return type(a) is type(b) and isinstance(a, str) and a == b
     try:
-        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE * min(scale, 1))
+        return math.isclose(a, b, rel_tol=0, abs_tol=TOLERANCE * scale)
     except OverflowError:  # a whole number that no float can hold
         return bool(a == b)
 
@@ -85,9 +85,14 @@ def short(value: Any) -> str:
     >>> short([[7] * 1000])
     '[[7, 7, 7, 7, 7, 7, 7, 7, ...]]'
     """
-    writer = reprlib.Repr()
+    writer = _Writer()
     writer.maxlist, writer.maxother = 8, 60
     return writer.repr(value)
+
+
+class _Writer(reprlib.Repr):
+    def repr_float(self, value: float, level: int) -> str:
+        return f"{value:.6g}"
 
 
 def written(function: str, arguments: Sequence[Any], names: Mapping[str, Any]) -> str:
@@ -108,7 +113,7 @@ def difference(came: Any, expected: Any) -> str:
     """Say in words where a result first differs from the right one: "" if it doesn't.
 
     >>> difference([[1, 2], [3, 5]], [[1, 2], [3, 4]])
-    'They first differ in row 1, column 1: 5 came, 4 is right.'
+    'The first difference is in row 1, column 1: 5 came, 4 is right.'
     """
     if not is_rows(expected):
         return "" if same(came, expected) else f"{short(came)} came, {short(expected)} is right."
@@ -122,7 +127,9 @@ def difference(came: Any, expected: Any) -> str:
         for j, right in enumerate(row):
             if not same(came[i][j], right, scale):
                 place = f"row {i}, column {j}"
-                return f"They first differ in {place}: {short(came[i][j])} came, {short(right)} is right."
+                return (
+                    f"The first difference is in {place}: {short(came[i][j])} came, {short(right)} is right."
+                )
     return ""
 
 

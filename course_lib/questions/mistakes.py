@@ -52,6 +52,10 @@ KERNEL_TRANSPOSED = (
 )
 RUNS_ON = "The sum runs on from one place to the next. Begin it at 0 for each place."
 AS_LARGE = "It is as large as the picture. Only places where the whole kernel lies inside count: h - k + 1."
+ONE_PRODUCT = "Only the last product is left: `=` replaces a number, `+=` adds to it."
+FIRST_ROW = "Only the first row is computed. Look at how far `return` is indented."
+ADDED = "The numbers are added to those of the kernel. Multiply them."
+ROUNDED = "The numbers are rounded. Leave their fractions."
 LAST_MISSING = "The last row and column are 0: the loops end one place too early."
 MEAN_OF_PRODUCTS = "These are the means of the products. Sum them."
 OVERFLOW = "In 8 bits, 255 + 1 is 0: whole numbers overflow. Turn pixels into floats before you compute."
@@ -87,6 +91,18 @@ def _products_in_eight_bits(X: Array, K: Array) -> Array:
     return summed
 
 
+def _one_product(X: Array, K: Array) -> Array:
+    k, l = K.shape
+    product: Array = X[k - 1 :, l - 1 :].astype(float) * K[-1, -1]
+    return product
+
+
+def _first_row(X: Array, K: Array) -> Array:
+    Y = convolution(X, K)
+    Y[1:] = 0
+    return Y
+
+
 def _no_room(X: Array, K: Array) -> Array:
     """What `Y = np.zeros_like(X[…])` leaves: every step of the sum is cast to the type of the picture."""
     if X.dtype.kind not in "iu":
@@ -107,6 +123,10 @@ CONVOLUTION: Mistakes = (
     (NO_ROOM, lambda X, K: _cast(X, convolution(X, K))),
     (OVERFLOW, _products_in_eight_bits),
     (RUNS_ON, _running_sum),
+    (ONE_PRODUCT, _one_product),
+    (FIRST_ROW, _first_row),
+    (ADDED, lambda X, K: convolution(X, np.ones_like(K)) + K.sum()),
+    (ROUNDED, lambda X, K: np.round(convolution(X, K))),
     (LAST_MISSING, _last_missing),
     (MEAN_OF_PRODUCTS, lambda X, K: convolution(X, K) / K.size),
     (ABSOLUTE, lambda X, K: np.abs(convolution(X, K))),
@@ -131,6 +151,7 @@ BIAS_TOO_OFTEN = (
     "The bias is added once for every number of the kernel. Add it once for every number of the result."
 )
 BIAS_TIMES = "The numbers are multiplied by the bias. Add it."
+FIXED_BIAS = "The bias is always 100, as in the example. Add b."
 NO_ACTIVATION = "The activation is missing: call it with every number, after the bias."
 ALWAYS_RELU = "This looks like ReLU. Call the function that is handed over as `activation`, whichever it is."
 ACTIVATION_FIRST = (
@@ -145,6 +166,7 @@ LAYER: Mistakes = (
     (BIAS_LATE, lambda X, K, b, activation: activation(convolution(X, K)) + b),
     (BIAS_TAKEN, lambda X, K, b, activation: activation(convolution(X, K) - b)),
     (ALWAYS_RELU, lambda X, K, b, activation: relu(convolution(X, K) + b)),
+    (FIXED_BIAS, lambda X, K, b, activation: activation(convolution(X, K) + 100)),
     (BIAS_TOO_OFTEN, lambda X, K, b, activation: activation(convolution(X, K) + b * K.size)),
     (BIAS_TIMES, lambda X, K, b, activation: activation(convolution(X, K) * b)),
     (BIAS_TO_PIXELS, lambda X, K, b, activation: activation(convolution(X.astype(float) + b, K))),

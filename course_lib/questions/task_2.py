@@ -98,6 +98,11 @@ OF_TRANSPOSED = "This is what the transposed kernel gives. Take K itself."
 OF_K = "This is what K itself gives. Take the transposed kernel, K.T."
 OF_PATCH = "This is the map of the 4 x 4 patch. Take the whole digit."
 OTHER_SIGN = "The bias is added with the wrong sign: it is negative here."
+SIGN_LOST = "The signs are lost: a feature map has negative numbers too."
+BIAS_OF_2_8 = "This is what the bias of 2.8 gives."
+BIAS_OF_2_5 = "This is what the bias of 2.5 gives."
+RESULT_TRANSPOSED = "The result is transposed, not the kernel."
+POOLED_FIRST = "The digit is pooled before the layer. Pool what the layer gives."
 NOT_POOLED = "The pooling is missing."
 POOLED_TWICE = "It is pooled twice."
 
@@ -119,9 +124,16 @@ def _layer_mistakes(swapped: str) -> tuple[tuple[str, Callable[[Variation], Any]
         (NO_BIAS, map_of),
         (BIAS_LATE, lambda given: relu(map_of(given)) + given.bias),
         (OTHER_SIGN, lambda given: relu(map_of(given) - given.bias)),
+        (SCALED, lambda given: relu(map_of(given) / 255 + given.bias)),
+        (OF_PATCH, lambda given: relu(convolution(X, given.K) + given.bias)),
+        (RESULT_TRANSPOSED, lambda given: layer(transposed(given)).T),
         (swapped, lambda given: layer(transposed(given))),
         (OF_UNTURNED, lambda given: relu(convolution(stored(given), given.K) + given.bias)),
     )
+
+
+def _pooled_first(given: Variation) -> Array:
+    return relu(convolution(maxpool_layer(turned(given)), given.K) + given.bias)
 
 
 def _pooled(mistake: Callable[[Variation], Any]) -> Callable[[Variation], Array]:
@@ -285,6 +297,7 @@ QUESTIONS = (
                     (OF_TRANSPOSED, with_(transposed, map_of)),
                     (OF_PATCH, lambda given: convolution(X, given.K)),
                     (SCALED, lambda given: map_of(given) / 255),
+                    (SIGN_LOST, lambda given: np.abs(map_of(given))),
                 ),
             ),
             Part(
@@ -330,7 +343,7 @@ QUESTIONS = (
                 "value",
                 1,
                 "layer_K",
-                public=value(layer, *_layer_mistakes(OF_TRANSPOSED)),
+                public=value(layer, *_layer_mistakes(OF_TRANSPOSED), (BIAS_OF_2_8, with_(last, layer))),
             ),
             Part(
                 "words-2-5",
@@ -409,6 +422,8 @@ QUESTIONS = (
                     value(
                         lambda given: maxpool_layer(layer(given)),
                         (NOT_POOLED, layer),
+                        (POOLED_FIRST, _pooled_first),
+                        (BIAS_OF_2_5, lambda given: maxpool_layer(relu(map_of(given) + ASSIGNED.bias))),
                         *((words, _pooled(mistake)) for words, mistake in _layer_mistakes(OF_TRANSPOSED)),
                         (POOLED_TWICE, lambda given: maxpool_layer(maxpool_layer(layer(given)))),
                         (WHOLE, lambda given: layer(given).max()),

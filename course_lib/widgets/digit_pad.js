@@ -251,6 +251,7 @@ function render({ model, el, signal }) {
   let drawing = drawingOf(model);
   let kept; // what this view gave to the model last; null would be an empty pad
   let ended = false; // a stroke came to its end, and its answer is to be said
+  let lifted = ""; // what is said before it, if the pen was lifted by keyboard
 
   const settings = settingsOf(model);
   const paper = paperOf({ stroke, end, lift, clear });
@@ -269,11 +270,13 @@ function render({ model, el, signal }) {
   el.append(widgetFrame("digit-pad", "Draw a digit for the network", desk, deeper));
 
   function lift() {
-    said.textContent = `The pen is up. ${answers.words.textContent}`;
+    lifted = "The pen is up. ";
+    said.textContent = lifted + answers.words.textContent;
   }
 
   /** Draw a line and give the drawing to the model; Python hears of it when the stroke ends. */
   function stroke(points) {
+    lifted = "";
     const radius = (model.get("brush") * FINE) / 56;
     points.slice(1).forEach((to, k) => drawLine(drawing, points[k], to, radius));
     keep();
@@ -318,7 +321,7 @@ function render({ model, el, signal }) {
     if (paper.isDrawing()) return;
     const others = probabilitiesFor(outputsOf(other));
     answers.compare(...(centred ? [probabilities, others] : [others, probabilities]));
-    if (ended) said.textContent = answers.words.textContent;
+    if (ended) said.textContent = lifted + answers.words.textContent;
     ended = false;
   }
 
