@@ -4,7 +4,7 @@ The chapters say themselves what is what, in the metadata of their cells:
 
 - `nbgrader` (schema 3): the answer to a part of a question, or the check of one;
 - the tag `solution`: the cell tells an answer, and students don't get it;
-- `prompt`, on such a cell: what students write in its place;
+- `prompt`, on such a cell: what students write in its place; on an answer in words: what is asked;
 - the tag `solution-output`: the cell is part of the lesson, and its stored output tells an answer;
 - the tag `predictions-1-4`: after this cell the predictions for 1.4 are written.
 
@@ -46,6 +46,7 @@ TO_A_CHAPTER = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)\s]*\.ipynb\)")
 PREDICTIONS = """\
 from course_lib.questions import write_predictions
 
+# The images are as stored (uint8, 0 … 255): prepare them exactly as x_train was prepared.
 images = np.load("images-{number}.npy")
 probabilities = {probabilities}
 accuracy = {accuracy}
@@ -198,7 +199,7 @@ def _for_students(cell: NotebookNode) -> Iterator[NotebookNode]:
             yield new_code_cell("\n".join(f"# {line}" for line in prompt.split("\n")), id=cell.id)
         return
     if part:
-        cell.source = _stub(cell.source, part)
+        cell.source = _stub(cell.source, part, cell.metadata.pop("prompt", ""))
     elif cell.cell_type == "markdown":
         cell.source = without_folded(cell.source)
         if not cell.source:
@@ -213,7 +214,7 @@ def _for_students(cell: NotebookNode) -> Iterator[NotebookNode]:
     yield cell
 
 
-def _stub(source: str, part: Part) -> str:
+def _stub(source: str, part: Part, asked: str) -> str:
     """Return what stands in an answer cell before it is answered."""
     marker = ANSWER_MARKER.match(source)
     first = f"{marker[0]}\n" if marker else ""
@@ -223,10 +224,10 @@ def _stub(source: str, part: Part) -> str:
             _, head, _ = parts_of_function(source, part.name)
             return f'{first}{head}    raise NotImplementedError("{question}: write {part.name} here")'
         case "text":
-            here = "in the notebook, double-click here and write it in place of this line"
-            return f"{first}*Your answer to {question}: {here}.*"
+            here = "(In the notebook, double-click here and write in place of this line.)"
+            return f"{first}> **Your answer to {question}:** {asked} *{here}*"
         case "plot":
-            return f"{first}# your picture for {question}"
+            return f"{first}# Your answer to {question}: draw the picture here"
         case "predictions":
             return first + _prediction(
                 question,

@@ -2,19 +2,22 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
 import warnings
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from course_lib.coursework import box, box_values
+from course_lib.coursework import box, box_runner, box_values, plan
 from course_lib.coursework.box import Failure, Job, Limits, run
+from course_lib.questions.grading import PARTS, cases
 
 ROOT = Path(__file__).parents[1]
 MEBIBYTE = 2**20
@@ -45,16 +48,17 @@ def namespaces(monkeypatch):
 
     def noted(self):
         for process in self.processes()[:1]:
-            found.append(os.readlink(f"/proc/{process}/ns/pid"))
+            with suppress(FileNotFoundError):
+                space = kept.enter_context(open(f"/proc/{process}/ns/pid"))
+                found.append(os.stat(space.fileno()).st_ino)
         close(self)
 
     monkeypatch.setattr(box._Box, "close", noted)
-    yield found
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            assert os.readlink(f"/proc/{process}/ns/pid") not in found, process
-        except OSError:
-            pass  # it has ended meanwhile, or is none of ours
+    with ExitStack() as kept:  # while it is open, no other namespace gets its number
+        yield found
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):  # it has ended meanwhile, or is none of ours
+                assert os.stat(f"/proc/{process}/ns/pid").st_ino not in found, process
 
 
 def attacked(*answers, wanted="calls", limits=SMALL, calls=((X,),), **settings):
@@ -167,9 +171,9 @@ def test_what_is_no_value_is_told():
         "f = ...": ("missing", "`f` has no value yet: it is Ellipsis."),
         "f = [[1, 2], [3]]": ("malformed", "`f` is no array: its rows differ in length."),
         "f = {1: 2}": ("malformed", "`f` is of type dict, which is neither numbers nor an array of numbers."),
-        "import numpy as np\nf = np.zeros(2_000_000)": (
+        "import numpy as np\nf = np.zeros(400_000)": (
             "malformed",
-            "`f` is an array of 16,000,000 bytes; at most 8,388,608 are taken.",
+            "`f` is an array of 3,200,000 bytes; at most 2,097,152 are taken.",
         ),
     }
     jobs = [Job(cell, (cell,), "value", "f") for cell in unfit]
@@ -807,6 +811,173 @@ def test_a_bubblewrap_that_fails_is_quoted(monkeypatch, tmp_path):
     assert "It says: bwrap: setting up uid map: Permission denied" in box.why_not.__wrapped__()
     with pytest.raises(box.NoBox):
         run([Job("one", ("f = 1",), "value", "f")])
+
+
+def test_where_there_is_no_linux():
+    """Whoever grades elsewhere is told so, and can do all that takes no box."""
+    program = """
+    import platform, sys
+    for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+        sys.modules[name] = None
+    from course_lib.coursework import box, grade, plan
+    platform.system = lambda: "Windows"
+    print(box.why_not())
+    """
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    assert said.stdout.startswith("The box needs Linux"), said.stderr
+
+
+def killed_before_job(number, monkeypatch):
+    """Let the first process of a box be killed, as the kernel does where memory is short."""
+    converse, boxes = box._Box.converse, []
+
+    def conversing(self, order, coming):
+        boxes.append(self)
+        if len(boxes) == number:
+            os.kill(box._children(self.process.pid)[0], signal.SIGKILL)
+        converse(self, order, coming)
+
+    monkeypatch.setattr(box._Box, "converse", conversing)
+    return boxes
+
+
+def test_what_fails_before_a_job_begins_is_no_outcome(monkeypatch):
+    jobs = [Job("one", ("f = 1",), "value", "f"), Job("two", ("f = 2",), "value", "f")]
+    with monkeypatch.context() as patched:
+        killed_before_job(1, patched)
+        with pytest.raises(box.NoBox, match="Nothing of one began in a new box"):
+            run(jobs)
+    with monkeypatch.context() as patched:  # another job ran in it: this one gets a new box
+        boxes = killed_before_job(2, patched)
+        assert [outcome.values for outcome in run(jobs).values()] == [(1,), (2,)]
+        assert boxes[0] is boxes[1] is not boxes[2]
+    start = box._Box.start
+
+    def then_slow(self):
+        start(self)
+        monkeypatch.setattr(box, "START_SECONDS", 0.05)
+
+    monkeypatch.setattr(box._Box, "start", then_slow)
+    with pytest.raises(box.NoBox, match="libraries were not loaded"):
+        run([Job("one", ("import keras\nf = 1",), "network", "f")])
+
+
+def test_what_a_submission_brings_about_at_once_is_its_outcome():
+    """It has begun before anything of it runs, however quickly the box then has to end."""
+    forged = """
+    import os
+    for pipe in range(3, 128):
+        try:
+            os.write(pipe, b"Z" * 4096)
+        except OSError:
+            pass
+    """
+    for _ in range(5):
+        outcome = run([Job("one", (textwrap.dedent(forged),), "value", "f")], limits=SMALL)["one"]
+        assert outcome.values[0].kind == "malformed"
+
+
+def test_a_box_that_cannot_start_leaves_nothing_open(monkeypatch):
+    run([Job("one", ("f = 1",), "value", "f")])
+    before = os.listdir("/proc/self/fd")
+
+    def refused(*_, **__):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(box.subprocess, "Popen", refused)
+    with pytest.raises(BlockingIOError):
+        run([Job("one", ("f = 1",), "value", "f")])
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_an_older_numpy_will_do(monkeypatch):
+    monkeypatch.delattr(np, "bool", raising=False)  # which NumPy 1.26 has not
+    assert box_runner.encode([np.True_, np.float32(1.5)], "`f` is") == (b"V", b"[true, 1.5]")
+
+
+# What a plan makes of it ------------------------------------------------------------------------------------
+
+SECRET = b"a secret that is as long as it must be"
+
+
+def judged(answer):
+    """Return the result of an answer to 2.2."""
+    calls = tuple(case.arguments for case in cases("answer-2-2", SECRET))
+    job = Job("answer-2-2", (textwrap.dedent(answer),), "calls", "convolution", calls)
+    (result,), _ = plan.Work(SECRET, None)(
+        plan.Plan(1, plan.ASSIGNED, {"answer-2-2": ""}, {"answer-2-2": job})
+    )
+    return result
+
+
+def test_a_hidden_case_is_not_carried_out():
+    """A process whose words reach the student knows of no more calls than the public ones."""
+    searching = """
+    import sys
+    frame = sys._getframe()
+    while frame.f_code.co_name != "work":
+        frame = frame.f_back
+    found = len(frame.f_locals["job"]["calls"])
+    def convolution(X, K):
+        raise ValueError(f"{found} calls")
+    """
+    public, hidden = len(cases("answer-2-2")), len(cases("answer-2-2", SECRET))
+    result = judged(searching)
+    assert any(f"ValueError: {public} calls" in message for message in result.messages)
+    assert not any(
+        f"{hidden} calls" in told or f"{hidden - public} calls" in told for told in result.messages
+    )
+    assert any(f"ValueError: {hidden - public} calls" in note for note in result.notes)
+
+
+def test_public_and_hidden_cases_are_judged_together():
+    right = """
+    import numpy as np
+    def convolution(X, K):
+        rows, columns = X.shape[0] - K.shape[0] + 1, X.shape[1] - K.shape[1] + 1
+        Y = np.zeros((rows, columns))
+        for i in range(rows):
+            for j in range(columns):
+                Y[i, j] = np.sum(X[i:i + K.shape[0], j:j + K.shape[1]].astype(float) * K)
+        return Y
+    """
+    assert judged(right).points == 3
+    public = [case.arguments[0].tolist() for case in cases("answer-2-2")]
+    trying = f"def convolution(X, K):\n    if X.tolist() not in {public}:\n        import scipy"
+    assert "tried to import scipy" in judged(trying).notes
+
+
+def test_no_public_case_runs_in_a_box_after_a_hidden_one(monkeypatch):
+    """Something of a box outlasts a job: the next number of a process, the times of a folder."""
+    ran = []
+    monkeypatch.setattr(
+        box,
+        "run",
+        lambda jobs, **_: (
+            ran.extend(jobs) or {job.part: box.Outcome(job.part, (), (), "", (), 0) for job in jobs}
+        ),
+    )
+    parts = ("answer-2-2", "answer-2-4")
+    jobs = {
+        part: Job(part, ("",), "calls", "f", tuple(case.arguments for case in cases(part, SECRET)))
+        for part in parts
+    }
+    plan.Work(SECRET, None)(plan.Plan(1, plan.ASSIGNED, dict.fromkeys(parts, ""), jobs))
+    assert [job.part for job in ran] == [*parts, *(f"{part} hidden" for part in parts)]
+    assert [len(job.calls) for job in ran[:2]] == [len(cases(part)) for part in parts]
+
+
+def test_the_released_images_are_drawn_once(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        plan, "labels", lambda task, secret: drawn.append(task) or {part: [] for part in PARTS}
+    )
+    parts = {part.id: None for part in PARTS.values() if part.kind == "predictions"}
+    done = plan.Plan(1, plan.ASSIGNED, dict.fromkeys(parts, ""), predictions=parts)
+    plan._labels.cache_clear()
+    plan.Work(SECRET, None)(done)
+    plan._labels.cache_clear()
+    assert len(parts) == 4 and drawn == ["task-1"]
 
 
 # The grader itself ------------------------------------------------------------------------------------------

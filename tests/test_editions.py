@@ -126,8 +126,12 @@ def test_stubs():
     ]
     assert source_of(task_2, "answer-2-1").splitlines()[1:] == ["four = None  # your answer to 2.1"]
     assert source_of(task_2, "words-2-1").splitlines()[0].startswith("<!-- words-2-1 ")
-    assert "double-click here" in source_of(task_2, "words-2-1")
-    assert all(line.startswith("#") for line in source_of(task_2, "plot-2-3").splitlines())
+    assert source_of(task_2, "words-2-1").splitlines()[1:] == [
+        "> **Your answer to 2.1:** which way round do you see the digit, and why?"
+        " *(In the notebook, double-click here and write in place of this line.)*"
+    ]
+    assert source_of(task_2, "plot-2-3").splitlines()[1:] == ["# Your answer to 2.3: draw the picture here"]
+    assert "uint8" in source_of(task_1, "predictions-1-4")
     assert 'np.load("images-1-4.npy")' in source_of(task_1, "predictions-1-4")
     assert "predict(" not in source_of(task_1, "predictions-1-4")
 
@@ -151,14 +155,14 @@ def test_the_lesson_stays(full, student):
 def test_prose_before_every_code_cell_of_a_student(student):
     for before, cell in pairwise(student.cells):
         if cell.cell_type == "code" and before.cell_type == "code":
-            allowed = cell.id.startswith("check-") or part_of(cell) or cell.source.startswith("# 1.")
+            allowed = cell.id.startswith("check-") or part_of(cell) or cell.source.startswith("# Your")
             assert allowed, f"no prose between {before.id} and {cell.id}"
 
 
 def test_the_lesson_finds_every_name_that_it_uses(full, student):
     """A name that a removed cell defines, and the lesson uses, is one that an answer or a prompt names."""
     given = {part.name for part in PARTS.values()} | {"relu", "convolution"}
-    prompts = " ".join(cell.source for cell in student.cells if cell.source.startswith("# 1."))
+    prompts = " ".join(cell.source for cell in student.cells if cell.source.startswith("# Your"))
     given |= set(re.findall(r"`(\w+)", prompts))
     for cell in student.cells:
         given |= defined(cell)
@@ -234,12 +238,15 @@ def test_what_a_chapter_hides_is_a_solution(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if "hide-cell" in tags_of(cell):
             assert "solution" in tags_of(cell), f"cell {cell.id} is folded away, and students would get it"
+        part = part_of(cell)
+        in_words = part is not None and part.kind == "text"
         if cell.metadata.get("prompt"):
-            assert "solution" in tags_of(cell), f"cell {cell.id} has a prompt, and students would get it"
+            told = in_words or "solution" in tags_of(cell)
+            assert told, f"cell {cell.id} has a prompt, and students would get it"
         if "solution" in tags_of(cell):
             assert part_of(cell) is None, f"cell {cell.id} is an answer: it becomes a stub"
-        part = part_of(cell)
-        if part and part.kind == "text":
+        if in_words:
+            assert cell.metadata.get("prompt"), f"cell {cell.id} does not say what is asked"
             assert re.fullmatch(r":::\{dropdown\} Model answer.*:::", cell.source, re.DOTALL)
 
 
@@ -362,6 +369,21 @@ def test_the_student_book_shows_the_stub(student_book):
     words = words_of(page.parent)[Path("convolution.html")]
     assert 'raise NotImplementedError("2.2: write convolution here")' in words
     assert "In symbols, with" in words  # the lesson
+
+
+def test_the_student_book_says_where_an_output_appears(student_book):
+    pages = words_of(student_book / "_build" / "html" / "chapters" / "task-2")
+    chapter = nbformat.read(FOLDER / "task-2" / "convolutional-layer.ipynb", as_version=4)
+    gone = [cell for cell in chapter.cells if "solution-output" in tags_of(cell)]
+    words = pages[Path("convolutional-layer.html")]
+    assert words.count("This appears when you run your own answer.") == len(gone) > 0
+
+
+def test_the_student_book_has_no_page_for_teachers(student_book):
+    html = student_book / "_build" / "html"
+    assert not list(html.glob("**/teaching"))
+    for path, words in words_of(html).items():
+        assert "Assigning the course" not in words, path
 
 
 def test_another_edition_is_refused():

@@ -180,6 +180,15 @@ def test_which_are_not_answered(server):
     assert unanswered == {ids(server)["Dee"]}
 
 
+def test_what_was_strange_is_not_marked_unanswered(server):
+    with closing(Ledger(server.desk.ledger.folder)) as ledger:
+        warned = [(PART, "", "its cell is not in the notebook")]
+        eve = ledger.add_submission("Eve", "eve", "digest", "graded", "", warned)
+    assert ask(server, f"answer/{PART}/{eve}")[1]["warning"] == "its cell is not in the notebook"
+    marks = ask(server, "unanswered", {"part": PART})[1]["marks"]
+    assert [one["submission"] for one in marks] == [ids(server)["Dee"]]
+
+
 def test_refused_and_superseded_submissions_are_not_marked(tmp_path):
     grading(tmp_path)
     with closing(Ledger(tmp_path)) as ledger:

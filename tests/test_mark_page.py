@@ -159,6 +159,20 @@ def test_all_unanswered_in_one_key(server, visit):
     assert newest(server, "Dee") is None
 
 
+def test_what_is_typed_while_the_same_answer_opens_again_is_kept(server, visit):
+    page = visit()
+    page.route("**/answer/**", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as on return to the tab
+    page.keyboard.press("c")
+    page.wait_for_timeout(100)
+    with page.expect_response("**/answer/**"):
+        page.locator("#comment").fill("Which strokes?")
+    page.locator("#state", has_text="Saved").wait_for()
+    page.wait_for_timeout(200)
+    assert page.locator("#comment").input_value() == "Which strokes?"
+    assert newest(server, "Ada Lovelace").comment == "Which strokes?"
+
+
 def test_two_tabs(server, visit):
     one, other = visit(), visit()
     press(one, "1", then="Saved")

@@ -181,9 +181,9 @@ def test_every_submission_is_in_the_table_with_its_parts_questions_and_total(tmp
     assert by_name["unmarked"]["not judged yet"] == "words-2-1 plot-2-3 words-2-5 words-2-6 plot-2-8"
     assert by_name["unmarked"]["words-2-1"] == ""  # not 0
     assert by_name["broken"]["total"] == "0" and by_name["broken"]["note"] == "'=not JSON"
-    assert by_name["broken"]["status"] == "refused" and by_name["broken"]["answer-2-2"] == "0"
+    assert by_name["broken"]["status"] == "refused" and by_name["broken"]["answer-2-2"] == ""
     said = capsys.readouterr().out
-    assert "provisional: 2 totals" in said and "refused, 0 points: broken: =not JSON" in said
+    assert "provisional: 3 totals" in said and "refused, for you to decide: broken: =not JSON" in said
     assert "\x1b" not in said and "\u202e" not in said
 
 
@@ -426,7 +426,9 @@ def test_moodle_gets_its_worksheet_back_with_grades(tmp_path, worksheet, capsys)
     grade(out, "cmd calc_11", points=0.5)
     grade(out, "Participant_12", status="refused", note="no JSON")
     grade(out, "somebody_7")
-    assert marks(out, "moodle", gradebook=worksheet) == ("somebody_7",)
+    with pytest.raises(ValueError, match="provisional"):  # nobody has decided that a refused one is worth 0
+        marks(out, "moodle", gradebook=worksheet)
+    assert marks(out, "moodle", gradebook=worksheet, provisional=True) == ("somebody_7",)
     content = (out / "marks-moodle.csv").read_text(encoding="utf-8")
     first, *rows = csv.reader(io.StringIO(content, newline=""))
     assert (
@@ -439,7 +441,7 @@ def test_moodle_gets_its_worksheet_back_with_grades(tmp_path, worksheet, capsys)
     ]
     assert rows[0][1] == "'=cmd|calc" and rows[0][8] == "'=1+1" and rows[1][1] == 'Ada "the first" Lovelace'
     said = capsys.readouterr().out
-    assert "refused, 0 points: Participant_12: no JSON" in said
+    assert "refused, for you to decide: Participant_12: no JSON" in said
     assert "without a submission: 1 of 3 in the worksheet" in said
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from course_lib.coursework.release import (
     labels,
     leaks,
     release,
+    release_in,
     released,
     secret_lines,
     start,
@@ -109,7 +111,7 @@ def test_another_text_is_another_version(monkeypatch, task_2):
 
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_points(task, tmp_path):
-    table = module._for_teachers(released(task), {})["points.csv"].decode().splitlines()
+    table = module._for_teachers(released(task), {}, SECRET)["points.csv"].decode().splitlines()
     assert table[0] == "question,title,part,kind,points"
     rows = [line.rsplit(",", 2) for line in table[1:]]
     assert sum(float(points) for _, _, points in rows) == {"task-1": 12, "task-2": 15}[task]
@@ -133,6 +135,8 @@ def test_with_the_right_answers_every_cell_of_a_student_runs(folder, tmp_path):
     """No cell of the lesson needs what students don't get."""
     source = folder / "teacher" / "nbgrader" / "source" / "task-2" / "task-2.ipynb"
     notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:  # it calls the student's own loops for each of these pixels
+        cell.source = cell.source.replace("np.ndindex(28, 28)", "np.ndindex(20, 10)")
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
@@ -296,6 +300,29 @@ def test_each_student_gets_a_digit_a_kernel_and_biases_of_their_own(tmp_path):
         exec(next(cell.source for cell in notebook.cells if cell.id == "check-2-1"), {**names, "four": digit})
     assert sources["bob"] != sources["Ada Lovelace"]
     assert not (tmp_path / "out" / "student" / "task-2.ipynb").exists()
+    assert (tmp_path / "out" / "teacher" / "students.txt").read_text() == "Ada Lovelace\nbob\n"
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_a_release_is_read_from_its_folder(vary, tmp_path, task_2):
+    (tmp_path / "students.txt").write_bytes(b"\xef\xbb\xbfada\nbob\n")  # as Excel begins a file
+    release("task-2", tmp_path / "out", SECRET, vary=tmp_path / "students.txt" if vary else None)
+    made = release_in(tmp_path / "out", "task-2")
+    assert (made.version, made.student, made.solution) == (task_2.version, task_2.student, task_2.solution)
+    with pytest.raises(ValueError, match="is not what `course release task-1` wrote"):
+        release_in(tmp_path / "out", "task-1")
+    if vary:
+        assert sorted(path.name for path in (tmp_path / "out" / "student").iterdir()) == ["ada", "bob"]
+
+
+def test_what_is_installed_is_read_once(tmp_path, monkeypatch, task_2):
+    asked = []
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: asked.append(1) or {})
+    module._providers.cache_clear()
+    for _ in range(3):
+        module._requirements(task_2.student)
+    module._providers.cache_clear()
+    assert asked == [1]
 
 
 @pytest.mark.parametrize(
@@ -304,6 +331,7 @@ def test_each_student_gets_a_digit_a_kernel_and_biases_of_their_own(tmp_path):
         ("../ada", "can't be the name of a folder"),
         (".ada", "can't be"),
         ("ada\nada", "twice"),
+        ("Ada\nada", "twice"),
         ("", "no student"),
     ],
 )

@@ -51,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
             "--secret",
             type=Path,
             metavar="FILE",
-            help="the file with the secret that hidden cases are drawn from (default: one of yours, made by"
-            " the first command that needs it)",
+            help="the file with the secret that hidden cases are drawn from (default: one of yours, which the"
+            " first release makes)",
         )
 
     start = command("start", "Write the student notebook into the folder work/", "Nothing is overwritten.")
@@ -88,7 +88,11 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="boxes at the same time (default: one per core)"
     )
     grade.add_argument(
-        "--release", type=Path, action="append", metavar="DIR", help="an earlier release that some answer"
+        "--release",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="an earlier release that some answer, or one with numbers of their own; may be given repeatedly",
     )
     grade.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask scheduler, to grade on several machines"
@@ -144,7 +148,7 @@ def do(asked: argparse.Namespace) -> None:
             from course_lib.coursework.release import release
             from course_lib.coursework.secret import course_secret
 
-            release(asked.task, asked.out, course_secret(asked.secret), vary=asked.vary)
+            release(asked.task, asked.out, course_secret(asked.secret, make=True), vary=asked.vary)
         case "grade":
             from course_lib.coursework.grade import grade
             from course_lib.coursework.secret import course_secret

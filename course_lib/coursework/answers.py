@@ -14,6 +14,7 @@ from course_lib.questions import PARTS
 
 MOST_CELLS = 5_000
 LONGEST_ANSWER = 100_000  # characters
+LONGEST_NAME = 200  # characters, of the task, the version and the student that a notebook names
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def read(content: bytes) -> Notebook:
     if len(cells) > MOST_CELLS:
         raise Refused(f"the notebook has {len(cells):,} cells; at most {MOST_CELLS:,} are read")
     course = _mapping(_mapping(data.get("metadata")).get("course"))
-    task, version, student = (_text(course.get(name)) for name in ("task", "version", "student"))
+    task, version, student = (
+        _text(course.get(name))[:LONGEST_NAME] for name in ("task", "version", "student")
+    )
     return Notebook(tuple(map(_cell, cells)), task, version, student)
 
 
@@ -100,8 +103,9 @@ def extract(notebook: Notebook, release: Notebook) -> dict[str, Extracted]:
     """Take the answers to all parts of a release from a notebook.
 
     A cell belongs to the part that its metadata name; if they name none, to the part whose marker it holds. A
-    cell of another type than in the release belongs to none. A part without a cell gets the one that stands
-    between the same two cells of the lesson as in the release, if there is one alone.
+    cell of another type than in the release belongs to none, but for words, which a stray key can turn into
+    code. A part without a cell gets the one that stands between the same two cells of the lesson as in the
+    release, if there is one alone. A part whose cells were left as they are gets the new ones below them.
 
     Where several cells belong to a part, all that differ from the release's are taken together, in their
     order: this is what they do in the notebook when a student has split or copied a cell.
@@ -118,26 +122,30 @@ def extract(notebook: Notebook, release: Notebook) -> dict[str, Extracted]:
     }  # part: its place in the release
     kinds = {part: release.cells[number].kind for part, number in parts.items()}
     stubs = {part: _bare(release.cells[number].source) for part, number in parts.items()}
-    named, marked = _Claims(), _Claims()
+    named, marked, turned = _Claims(), _Claims(), _Claims()
     claimed: set[int] = set()
     for number, cell in enumerate(notebook.cells):
         marker = ANSWER_MARKER.search(cell.source)
         for part, claims in ((cell.grade_id, named), (marker[1] if marker else "", marked)):
-            if kinds.get(part) == cell.kind:
-                claims.cells.setdefault(part, []).append(number)
+            if kinds.get(part) == cell.kind or (part in parts and PARTS[part].kind == "text"):
+                right = claims if kinds[part] == cell.kind else turned
+                right.cells.setdefault(part, []).append(number)
                 claimed.add(number)
                 break
-    placed = _by_position(notebook, release, [part for part in parts if part not in named.cells], claimed)
+    missing = [part for part in parts if part not in named.cells and part not in turned.cells]
+    placed = _by_position(notebook, release, missing, claimed)
     found: dict[str, Extracted] = {}
     for part, stub in stubs.items():
         ways = (
             (named.cells.get(part, []), ""),
             (marked.cells.get(part, []), "found by the marker in the cell: its metadata were lost"),
             (placed.get(part, []), "found by its position: the cell's metadata and its marker were lost"),
+            (turned.cells.get(part, []), "its cell is no longer one of text; taken as words all the same"),
         )
-        there = any(numbers for numbers, _ in ways)
-        found[part] = Extracted("", "" if there else "its cell is not in the notebook")
-        for numbers, warning in ways:
+        its = [number for numbers, _ in ways for number in numbers]
+        found[part] = Extracted("", "" if its else "its cell is not in the notebook")
+        new = _below(notebook, release, its, kinds[part], claimed)
+        for numbers, warning in (*ways, (new, "found in a new cell below its own, which was left as it is")):
             sources = [notebook.cells[number].source for number in numbers]
             answered = [source for source in sources if _bare(source) not in ("", stub)]
             if answered:
@@ -193,6 +201,24 @@ def _by_position(
             free = [n for n in range(start, end) if n not in claimed and notebook.cells[n].kind == kind]
             if len(wanted) == len(free):
                 found |= {release.cells[w].grade_id: [n] for w, n in zip(wanted, free, strict=True)}
+    return found
+
+
+def _below(
+    notebook: Notebook, release: Notebook, its: Sequence[int], kind: str, claimed: set[int]
+) -> list[int]:
+    """Find new cells below those of a part: up to the next cell of the lesson or of an answer."""
+    lesson = {cell.source.strip() for cell in release.cells if not cell.grade_id}
+    checks = [cell for cell in release.cells if cell.grade_id and cell.grade_id not in PARTS]
+    ids, sources = {cell.grade_id for cell in checks}, {cell.source.strip() for cell in checks}
+    found = []
+    for first in its:
+        for number in range(first + 1, len(notebook.cells)):
+            cell = notebook.cells[number]
+            if number in claimed or cell.source.strip() in lesson:
+                break
+            if cell.kind == kind and cell.grade_id not in ids and cell.source.strip() not in sources:
+                found.append(number)
     return found
 
 

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
@@ -39,6 +39,7 @@ GRACE_SECONDS = 5  # for the first process to end what a job left, which the ker
 WATCH_SECONDS = 0.03  # between two looks at memory and processes
 MOST_FILES = 10_000  # in /tmp: each costs memory that no limit counts
 PRINTED = 20_000  # bytes that are kept
+LARGEST_PICTURES = 4 * 2**20  # bytes of all pictures of one job
 TRIAL = """
 import os, time
 started = 0
@@ -138,7 +139,7 @@ def run(
     Raises
     ------
     NoBox
-        If no box can be had; `why_not` tells before.
+        If no box can be had (`why_not` tells before), or a job can't even begin in a new one.
     """
     if len({job.part for job in jobs}) < len(jobs):
         raise ValueError("two jobs have the same part; each part is run once")
@@ -235,7 +236,7 @@ class _Coming:
             self.call_begun = self.call_begun or time.monotonic()
         elif kind == runner.TRIED:
             self.tried += [name for name in masked if name.encode() == message and name not in self.tried]
-        elif kind == runner.PICTURE and len(self.pictures) < runner.MOST_PICTURES:
+        elif kind == runner.PICTURE and self._may_bring_a_picture():
             self.pictures.append(message)
         elif kind == runner.FAILURE and self.job.wanted == "pictures" and not self.values:
             self.values.append(self.value(kind, message))
@@ -244,6 +245,9 @@ class _Coming:
             self.call_begun = time.monotonic()
         else:
             raise _Stopped("malformed", "It sent more than was asked for.")
+
+    def _may_bring_a_picture(self) -> bool:
+        return self.job.wanted in ("value", "pictures") and len(self.pictures) < runner.MOST_PICTURES
 
     def value(self, kind: bytes, message: bytes) -> Any:
         """Return the value that a message holds, or a failure."""
@@ -264,6 +268,8 @@ class _Coming:
                 pictures.append(values.picture(picture))
             except values.Malformed as reason:
                 failure = Failure("malformed", f"It sent {reason}.")
+        if sum(map(len, pictures)) > LARGEST_PICTURES:
+            pictures, failure = [], Failure("malformed", "It sent pictures of too many bytes.")
         came = self.values + [failure] * (self.wanted - len(self.values))
         if self.job.wanted == "pictures" and not came and (not pictures or self.status is None):
             came = [failure]
@@ -314,17 +320,10 @@ class _Box:
         self.usable = False
         self.done = 0  # jobs
         self.seen = 0.0  # when memory and processes were looked at
-        self.said = bytearray()  # by the runner's first process, not a whole line yet
+        self.said = bytearray()  # by the runner, not a whole line yet
         mask = {path: module for module in masked for path in walls.places(module)}
         never = [path for module in walls.NEVER for path in walls.places(module)]
-        filter_pipe, filter_end = os.pipe()
-        os.write(filter_end, walls.system_call_filter())
-        os.close(filter_end)
-        self.values, values_end = os.pipe()
-        self.printed, printed_end = os.pipe()
-        setting = {
-            "values": values_end,
-            "printed": printed_end,
+        setting: dict[str, Any] = {
             "user": walls.user(),
             "masked": list(masked),
             "hidden": mask,
@@ -339,27 +338,40 @@ class _Box:
             },
         }
         hidden = [*never, *mask, *walls.others()]
-        command = walls.command(bwrap, hidden, limits.temporary, data, filter_pipe)
-        self.complaints: IO[bytes] = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [*command, json.dumps(setting)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.complaints,
-            pass_fds=(filter_pipe, values_end, printed_end),
-            bufsize=0,
-        )
-        for end in (filter_pipe, values_end, printed_end):
-            os.close(end)
+        with ExitStack() as kept, ExitStack() as given:  # ends of pipes: ours, and those for the box
+
+            def pipe() -> tuple[int, int]:
+                ends = os.pipe()
+                kept.callback(os.close, ends[0])
+                given.callback(os.close, ends[1])
+                return ends
+
+            self.values, setting["values"] = pipe()
+            self.printed, setting["printed"] = pipe()
+            self.complaints: IO[bytes] = kept.enter_context(tempfile.TemporaryFile())
+            self.selector = kept.enter_context(selectors.DefaultSelector())
+            filter_pipe, filter_end = os.pipe()
+            given.callback(os.close, filter_pipe)
+            with open(filter_end, "wb") as program:
+                program.write(walls.system_call_filter())
+            command = walls.command(bwrap, hidden, limits.temporary, data, filter_pipe)
+            self.process = subprocess.Popen(
+                [*command, json.dumps(setting)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.complaints,
+                pass_fds=(filter_pipe, setting["values"], setting["printed"]),
+                bufsize=0,
+            )
+            self.kept = kept.pop_all()
         with suppress(OSError), open(f"/proc/{self.process.pid}/oom_score_adj", "w") as score:
             score.write("1000")  # where the machine runs out of memory all the same, the box goes first
         assert self.process.stdin and self.process.stdout
         self.control, self.orders = self.process.stdout.fileno(), self.process.stdin.fileno()
-        self.selector = selectors.DefaultSelector()
-        for pipe in (self.values, self.printed, self.control):
-            self.selector.register(pipe, selectors.EVENT_READ)
-        for pipe in (self.values, self.printed, self.control, self.orders):
-            os.set_blocking(pipe, False)
+        for end in (self.values, self.printed, self.control):
+            self.selector.register(end, selectors.EVENT_READ)
+        for end in (self.values, self.printed, self.control, self.orders):
+            os.set_blocking(end, False)
 
     def start(self) -> None:
         """Wait until the runner is ready."""
@@ -389,16 +401,17 @@ class _Box:
             self.process.wait(GRACE_SECONDS if _children(self.process.pid) else 0.1)
         self.process.kill()
         self.process.wait()
-        self.selector.close()
+        self.kept.close()
         assert self.process.stdin and self.process.stdout
-        for file in (self.process.stdin, self.process.stdout, self.complaints):
+        for file in (self.process.stdin, self.process.stdout):
             with suppress(BrokenPipeError):
                 file.close()
-        os.close(self.values)
-        os.close(self.printed)
 
     def do(self, job: Job) -> Outcome | None:
-        """Run one job: None if an earlier one has spoilt the box, so that it needs another."""
+        """Run one job: None if it could not begin in a box that others ran in, so that it needs a new one.
+
+        In a new one, what keeps a job from beginning is none of its own doing, and no outcome of it.
+        """
         coming = _Coming(job)
         try:
             self.converse(_order(job, self.masked), coming)
@@ -406,8 +419,11 @@ class _Box:
         except _Stopped as stopped:
             self.usable = False
             failure = stopped.failure
-            if not coming.begun and self.done:
+        if not coming.begun:
+            self.usable = False
+            if self.done:
                 return None
+            raise NoBox(f"Nothing of {job.part} began in a new box. {failure.words}")
         self.done += 1
         return coming.outcome(failure)
 
@@ -416,14 +432,15 @@ class _Box:
         patience = time.monotonic() + START_SECONDS
         while coming.status is None:
             order = self.told(order)
-            for key, _ in self.selector.select(0.001 if order else WATCH_SECONDS):
-                self.receive(key.fd, coming)
-            for words in self.heard():
+            ready = self.selector.select(0.001 if order else WATCH_SECONDS)
+            for words in self.heard():  # first: that it has begun is said before any of it runs
                 if "begun" in words:
                     coming.begun = time.monotonic()
                 elif "status" in words:
                     coming.status = int(words["status"])
                     self.usable = bool(words["clean"])
+            for key, _ in ready:
+                self.receive(key.fd, coming)
             self.watch(coming, patience)
         while self.receive(self.values, coming) or self.receive(self.printed, coming):
             pass
@@ -438,15 +455,17 @@ class _Box:
             raise _Stopped("died", "The box has ended.") from None
 
     def heard(self) -> list[dict[str, Any]]:
-        """Return what the runner's first process said meanwhile."""
-        try:
+        """Return what the runner said meanwhile."""
+        ended = False
+        with suppress(BlockingIOError):
             while content := os.read(self.control, 2**16):
                 self.said += content
-            raise _Stopped("died", "The program ended the box that it ran in.")
-        except BlockingIOError:
-            *lines, rest = self.said.split(b"\n")
-            self.said = bytearray(rest)
-            return [json.loads(line) for line in lines]
+            ended = True
+        *lines, rest = self.said.split(b"\n")
+        self.said = bytearray(rest)
+        if ended and not lines:
+            raise _Stopped("died", "The box that it ran in has ended.")
+        return [json.loads(line) for line in lines]
 
     def receive(self, pipe: int, coming: _Coming) -> bool:
         """Take in what a job sends or prints; return whether there was anything."""

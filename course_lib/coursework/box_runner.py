@@ -21,7 +21,6 @@ import io
 import json
 import math
 import os
-import resource
 import select
 import signal
 import struct
@@ -34,7 +33,7 @@ from typing import Any
 
 HEADER = struct.Struct(">cI")  # a message: its kind, and how many bytes follow
 READY, VALUE, ARRAY, FAILURE, PICTURE, TRIED, END = b"R", b"V", b"A", b"F", b"P", b"T", b"E"
-LARGEST_ARRAY = 8 * 2**20  # bytes
+LARGEST_ARRAY = 2 * 2**20  # bytes
 LONGEST_LIST = 10_000
 LONGEST_TEXT = 10_000  # characters
 MOST_PICTURES = 16
@@ -77,6 +76,7 @@ def serve(setting: dict[str, Any]) -> None:
         child = os.fork()
         if child == 0:
             try:
+                say(begun=True)
                 os.close(control)
                 work(job, setting)
                 os._exit(0)
@@ -84,7 +84,6 @@ def serve(setting: dict[str, Any]) -> None:
                 traceback.print_exc()
             finally:
                 os._exit(1)
-        say(begun=True)
         status = ended(child)
         say(status=status, clean=files() == before)
 
@@ -165,6 +164,8 @@ class Channel:
 
 def work(job: dict[str, Any], setting: dict[str, Any]) -> None:
     """Run one job in this process and send what comes of it."""
+    import resource  # Linux has it; the grader reads this module everywhere
+
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.dup2(setting["printed"], 1)
@@ -417,7 +418,7 @@ def encode(value: Any, what: str) -> tuple[bytes, bytes]:
     if value is None:
         raise Unfit("malformed", f"{what} nothing (None): is `return` missing?")
     items = list(value) if type(value) in (list, tuple) and len(value) <= LONGEST_LIST else [value]
-    items = [one.item() if isinstance(one, np.number | np.bool | np.str_) else one for one in items]
+    items = [one.item() if isinstance(one, np.number | np.bool_ | np.str_) else one for one in items]
     if all(plain(one) for one in items):
         content = json.dumps(items if type(value) in (list, tuple) else items[0]).encode()
         if len(content) <= 4 * LONGEST_LIST * 8:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-LARGEST_ARRAY = 8 * 2**20  # bytes
+LARGEST_ARRAY = 2 * 2**20  # bytes
+MOST_NUMBERS = 100_000  # of an array; an axis of length 0 counts as one of length 1
 LARGEST_TEXT = 2**20  # bytes of JSON
 LONGEST_LIST = 10_000
 LARGEST_PICTURE = 8 * 2**20  # bytes
@@ -55,6 +56,8 @@ def array(content: bytes) -> np.ndarray:
     if size not in SIZES[kind]:
         raise Malformed("an unknown type of number")
     shape = tuple(int(length) for length in header[4].replace(b" ", b"").split(b",") if length)
+    if len(shape) > 4 or math.prod(max(1, length) for length in shape) > MOST_NUMBERS:
+        raise Malformed(f"an array of the shape {shape}, which is far too large")
     numbers = content[10 + length :]
     if len(numbers) != math.prod(shape) * size:
         raise Malformed("an array of another size than it says")

@@ -166,7 +166,11 @@ def visible() -> tuple[str, ...]:
     for prefix in (sys.base_prefix, os.path.realpath(sys.base_prefix), sys.prefix):
         paths += [f"{prefix}/{name}" for name in ("lib", "lib64", "pyvenv.cfg")]
     paths += [*packages(), str(COURSE)]
-    return tuple(dict.fromkeys(path for path in paths if os.path.exists(path)))
+    own = {path for path in paths if os.path.exists(path) and not os.path.islink(path)}
+    # A link such as lib64 would be a second way to the same packages, which no mask covers.
+    return tuple(
+        path for path in dict.fromkeys(paths) if path in own or os.path.realpath(path) not in own | {path}
+    )
 
 
 @functools.cache

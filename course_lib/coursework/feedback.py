@@ -118,7 +118,7 @@ def page(ledger: Ledger, submission: Submission) -> str:
 def judged(ledger: Ledger, submission: Submission, part: Part, total: Total) -> PartPage:
     """Return what is known of one part. The notes of the grader are the teacher's and stay out."""
     answer = ledger.answers(submission.id).get(part.id)
-    result = ledger.results(submission.id).get(part.id) if submission.status != "waiting" else None
+    result = ledger.results(submission.id).get(part.id) if submission.status == "graded" else None
     mark = ledger.marks(submission.id).get(part.id)
     return PartPage(
         title=KINDS[part.kind],

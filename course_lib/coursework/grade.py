@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import queue
+import re
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,16 +21,21 @@ from tqdm import tqdm
 from course_lib.cache import cache_folder
 from course_lib.coursework import box
 from course_lib.coursework.answers import Extracted, Notebook, extract, read
-from course_lib.coursework.ledger import Ledger, Submission
+from course_lib.coursework.ledger import Ledger, Mark, Submission
 from course_lib.coursework.marks import opened, questions, total, write_table
 from course_lib.coursework.plan import Edition, Entry, Plan, Work, cases_digest, only, plan_for
-from course_lib.coursework.release import released
-from course_lib.coursework.submissions import File, Found, Refused, find, printable
+from course_lib.coursework.release import Release, release_in, released
+from course_lib.coursework.secret import secret_digest
+from course_lib.coursework.submissions import File, Found, Refused, Submissions, find, printable
+from course_lib.coursework.vary import students_in
 from course_lib.editions import ANSWER_MARKER
-from course_lib.questions import PARTS, TASKS, Variation
-from course_lib.questions.variation import varied
+from course_lib.questions import PARTS, TASKS
+from course_lib.questions.variation import ASSIGNED, varied
 
 MOST_NOTEBOOKS = 10  # that are read of one hand-in
+MNIST = ("mnist.npz",)
+CIFAR10 = ("cifar10.npz", "cifar-10-batches-py", "cifar-10-python.tar.gz")
+DATA = {"task-1": (MNIST, CIFAR10), "task-2": (MNIST,)}  # files of which one is needed
 
 
 def grade(
@@ -56,7 +65,8 @@ def grade(
     workers
         How many submissions are in boxes at the same time: by default as many as there are cores.
     releases
-        Folders of earlier releases, whose submissions are graded too, besides those of the present one.
+        Folders of earlier releases, whose submissions are graded too, besides those of the present one. If
+        one gave each student numbers of their own, a hand-in of it is judged by the numbers of its student.
     data
         The folder with the data sets for the box: by default where `course_lib.data` finds them.
     rerun
@@ -67,30 +77,53 @@ def grade(
     Raises
     ------
     ValueError
-        If it can't be told who handed in what, or if `out` holds the grading of another task.
+        If it can't be told who handed in what, if `out` holds the grading of another task or with another
+        secret, or if the data sets for the box are not there.
+    RuntimeError
+        If the solution of the release does not get all its points here: then no student is graded.
     """
     if task not in TASKS:
         raise ValueError(f"there is no {task!r}; the tasks are {' and '.join(TASKS)}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more; it is {workers}")
     came = find(submissions)
-    known = [*(Edition.in_folder(one, task) for one in releases), Edition.of(released(task))]
-    editions = {one.version: one for one in known}
+    present = released(task)
+    earlier = {folder: release_in(folder, task) for folder in releases}
+    made = {one.version: one for one in earlier.values()}
+    made.pop(present.version, None)
+    made[present.version] = present  # the last one
+    for folder in releases:
+        _drawn_from(folder, secret)
     for part in (part for question in TASKS[task] for part in question.parts):
         cases_digest(part.id, secret)  # where the data sets are not there, nothing begins
-    with closing(_ledger_of(task, out)) as ledger:
-        ledger.note_about("version", list(editions)[-1])
+    with closing(_ledger_of(task, out, secret)) as ledger:
+        ledger.note_about("version", present.version)
+        assigned = _Assigned(
+            made,
+            {version: Edition.of(one) for version, one in made.items()},
+            _students(ledger, earlier),
+            secret,
+        )
         students = {one.student for one in came.found}
         print(f"{len(came.found)} hand-ins of {len(students)} students ({came.kind}).")
-        entries = _take_in(ledger, submissions, came.found, task, editions, secret)
+        entries = _take_in(ledger, submissions, came.found, task, assigned)
+        own = {one.edition.version for one in entries if one.edition.given != ASSIGNED}
+        if own - set(assigned.students):
+            print(
+                "Some notebooks have numbers of their own. Give their release with --release: it says whose."
+            )
         pending = _pending(ledger, entries, secret, rerun)
         here = box.why_not() if not scheduler else ""
         if pending and here:
             print(f"Nothing is run: {here} Written answers can be marked.")
         elif pending:
-            work = Work(secret, data or _data_folder())
+            work = Work(secret, _with_data(data or _data_folder(), task))
+            waiting = {plan.submission for plan in pending}
+            versions = {one.edition.version for one in entries if one.submission in waiting}
+            _try_solutions([assigned.editions[version] for version in versions], work, scheduler)
             _run(ledger, pending, work, workers or _cores(), scheduler)
-        _report(ledger, out, came.strays)
+        _carry_marks(ledger)
+        _report(ledger, out, came)
 
 
 def status(out: Path) -> None:
@@ -107,13 +140,98 @@ def status(out: Path) -> None:
 # What was handed in -----------------------------------------------------------------------------------------
 
 
-def _ledger_of(task: str, out: Path) -> Ledger:
+@dataclass(frozen=True)
+class _Assigned:
+    """What students were given.
+
+    Parameters
+    ----------
+    releases, editions
+        By version, the present one last.
+    students
+        By version, where each student got numbers of their own: who they are.
+    secret
+        From which those numbers were drawn.
+    """
+
+    releases: Mapping[str, Release]
+    editions: Mapping[str, Edition]
+    students: Mapping[str, Sequence[str]]
+    secret: bytes
+
+    def edition_for(self, found: Found, notebook: Notebook, version: str) -> tuple[Edition, str]:
+        """Return what a student was given, and what is to be said of it.
+
+        The hand-in's own name says who it is for: what stands in the notebook can be changed, or another's.
+        """
+        named = unicodedata.normalize("NFC", notebook.student)
+        names = self.students.get(version, ())
+        whose, said = _listed(found.student, names), ""
+        if whose and named and named != whose:
+            said = f", though the notebook was made for {printable(named)}"
+        if names and not whose:
+            if named not in names:
+                raise Refused(
+                    "each student was given numbers of their own, and the release names no student"
+                    f" {printable(found.student)}"
+                )
+            said = ", which the notebook alone says: the release names no such student as the hand-in"
+        whose = whose or named
+        if not whose:
+            return self.editions[version], ""
+        edition = Edition.of(self.releases[version], varied(self.secret, whose))
+        return edition, f"its numbers are those of {printable(whose)}{said}"
+
+
+def _listed(student: str, names: Sequence[str]) -> str:
+    """Return the name in a list that is a student's: as it is, or without the number of the platform."""
+    alike = {name.casefold(): name for name in names}
+    for name in (student, re.sub(r"_\d+$", "", student)):
+        if name in names:
+            return name
+        if name.casefold() in alike:
+            return alike[name.casefold()]
+    return ""
+
+
+def _students(ledger: Ledger, releases: Mapping[Path, Release]) -> dict[str, list[str]]:
+    """Return whose numbers are their own, by version; what one run was told, the later ones know."""
+    students: dict[str, list[str]] = json.loads(ledger.about("students") or "{}")
+    for folder, one in releases.items():
+        if (file := folder / "teacher" / "students.txt").is_file():
+            students[one.version] = students_in(file)
+    ledger.note_about("students", json.dumps(students))
+    return students
+
+
+def _drawn_from(folder: Path, secret: bytes) -> None:
+    """Refuse a release that was made with another secret."""
+    file = folder / "teacher" / "version.txt"
+    about = file.read_text(encoding="utf8") if file.is_file() else ""
+    digest = re.search(r"^Digest of the secret: (\w+)$", about, re.MULTILINE)
+    if digest and digest[1] != secret_digest(secret):
+        raise ValueError(
+            f"{folder} was released with another secret (digest {digest[1]}, and this one's is"
+            f" {secret_digest(secret)}): take that one, with --secret FILE"
+        )
+
+
+def _ledger_of(task: str, out: Path, secret: bytes) -> Ledger:
     ledger = Ledger(out)
-    there = ledger.about("task")
+    there, digest = ledger.about("task"), ledger.about("secret")
+    wrong = ""
     if there not in ("", task):
+        wrong = f"{out} holds the grading of {there}; give {task} a folder of its own"
+    elif digest not in ("", secret_digest(secret)):
+        wrong = (
+            f"{out} was graded with another secret (digest {digest}, and this one's is"
+            f" {secret_digest(secret)}): take that one, with --secret FILE, or a new folder"
+        )
+    if wrong:
         ledger.close()
-        raise ValueError(f"{out} holds the grading of {there}; give {task} a folder of its own")
+        raise ValueError(wrong)
     ledger.note_about("task", task)
+    ledger.note_about("secret", secret_digest(secret))
     return ledger
 
 
@@ -122,8 +240,7 @@ def _take_in(
     folder: Path,
     found: Sequence[Found],
     task: str,
-    editions: Mapping[str, Edition],
-    secret: bytes,
+    assigned: _Assigned,
 ) -> list[Entry]:
     """Enter all hand-ins; return those that count."""
     entries = {}
@@ -131,12 +248,9 @@ def _take_in(
     graded = {(one.student, one.source, one.digest) for one in ledger.submissions("graded")}
     for one in found:
         try:
-            notebook, version, note, left = _chosen(one, task, editions)
-            edition = editions[version]
-            if notebook.student:
-                edition = _varied(edition, task, varied(secret, notebook.student))
-                made_for = f"its numbers are those of {printable(notebook.student)}"
-                note = "; ".join(filter(None, [note, made_for]))
+            notebook, version, note, left = _chosen(one, task, assigned.editions)
+            edition, made_for = assigned.edition_for(one, notebook, version)
+            note = "; ".join(filter(None, [note, made_for]))
             answers = extract(notebook, edition.student)
         except Refused as reason:
             _enter(ledger, folder, one, "refused", str(reason))
@@ -154,14 +268,6 @@ def _take_in(
     return [entry for number, entry in entries.items() if number in counting]
 
 
-def _varied(edition: Edition, task: str, given: Variation) -> Edition:
-    """Return the present edition with a student's own digit, kernel and biases."""
-    present = released(task)
-    if edition.version != present.version:
-        raise Refused(f"it has numbers of its own, and was made for version {edition.version}")
-    return Edition.of(present, given)
-
-
 def _enter(
     ledger: Ledger,
     folder: Path,
@@ -177,7 +283,9 @@ def _enter(
         found.digest,
         status,
         "; ".join(filter(None, [note, found.note])),
-        [(part, one.source, one.warning) for part, one in (answers or {}).items() if one.source],
+        None
+        if answers is None
+        else [(part, one.source, one.warning) for part, one in answers.items() if one.source or one.warning],
     )
     ledger.note_about(f"received {number}", repr(found.received))
     ledger.note_about(f"folder {number}", str(folder.resolve()))
@@ -288,6 +396,28 @@ def _pending(ledger: Ledger, entries: Sequence[Entry], secret: bytes, rerun: boo
     return plans
 
 
+def _try_solutions(editions: Iterable[Edition], work: Work, scheduler: str | None) -> None:
+    """Stop where the solution lacks a point: the machine or the release is to blame, and no student."""
+    for edition in editions:
+        print(f"First the solution of version {edition.version}, to see that all is well here.")
+        plan = plan_for(Entry(0, edition, extract(edition.solution, edition.student), ()), work.secret)
+        plan = only(plan, [part for part in plan.keys if part not in plan.predictions])
+        doing = _on_dask([plan], work, scheduler) if scheduler else _in_threads([plan], work, 1)
+        ((_, came),) = doing
+        if isinstance(came, BaseException):
+            raise RuntimeError(f"the solution could not be graded: {came}; no student was") from came
+        short = [
+            f"{one.part}, {one.points:g} of {PARTS[one.part].points:g}: {' '.join(one.messages)}"
+            for one in came[0]
+            if PARTS[one.part].automatic and one.points < PARTS[one.part].points
+        ]
+        if short:
+            raise RuntimeError(
+                "the solution itself does not get all its points, so something is wrong with this machine or"
+                " the release, and no student was graded\n  " + "\n  ".join(short)
+            )
+
+
 def _run(ledger: Ledger, plans: Sequence[Plan], work: Work, workers: int, scheduler: str | None) -> None:
     """Do what is to be done, and write each submission's results as soon as they are there, all at once."""
     changed = set()
@@ -362,8 +492,58 @@ def _data_folder() -> Path | None:
     """Return the folder with the data sets that this machine uses: None for the offline sample."""
     if os.environ.get("COURSE_DATA") == "sample":
         return None
-    folder = Path(os.environ.get("COURSE_DATA_DIR") or cache_folder("data"))
-    return folder if folder.is_dir() else None
+    return Path(os.environ.get("COURSE_DATA_DIR") or cache_folder("data")).expanduser()
+
+
+def _with_data(folder: Path | None, task: str) -> Path | None:
+    """Refuse a folder that lacks what the box needs: there, answers would meet other data than here."""
+    for names in DATA[task]:
+        if folder and not any((folder / name).exists() for name in names):
+            raise ValueError(
+                f"{folder} lacks {' or '.join(names)}, which the box reads from there. Put it there, or unset"
+                " COURSE_DATA_DIR, and it is downloaded."
+            )
+    return folder
+
+
+# What people marked before ----------------------------------------------------------------------------------
+
+
+def _carry_marks(ledger: Ledger) -> None:
+    """Give a newer hand-in the marks of the earlier ones whose answer and pictures were the same.
+
+    Each mark is carried once: what a person takes away stays away.
+    """
+    counting = {one.student: one for one in ledger.submissions("graded", "waiting")}
+    for old in reversed(ledger.submissions("superseded")):
+        new = counting.get(old.student)
+        if new is None:
+            continue
+        carried = []
+        for part, mark in ledger.marks(old.id).items():
+            done = f"carried {new.id} {part}"
+            waits = new.status == "waiting" and PARTS[part].kind != "text"  # for its pictures
+            if (
+                waits
+                or part in ledger.marks(new.id)
+                or ledger.about(done)
+                or not _same(ledger, old, new, part)
+            ):
+                continue
+            with ledger.transaction():
+                ledger.write_mark(Mark(new.id, part, mark.items, mark.comment))
+                ledger.note_about(done, old.source)
+            carried.append(part)
+        if carried:
+            print(
+                f"  {printable(new.student)}: marks kept, as the answers are the same: {', '.join(carried)}"
+            )
+
+
+def _same(ledger: Ledger, old: Submission, new: Submission, part: str) -> bool:
+    answers = [ledger.answers(one.id).get(part) for one in (old, new)]
+    sources = {answer.source if answer else "" for answer in answers}
+    return len(sources) == 1 and ledger.pictures(old.id, part) == ledger.pictures(new.id, part)
 
 
 # What is said of it -----------------------------------------------------------------------------------------
@@ -379,7 +559,7 @@ def _own_mistake(error: BaseException) -> str:
     return words.encode("utf8", "replace").decode()
 
 
-def _report(ledger: Ledger, out: Path, strays: Iterable[str]) -> None:
+def _report(ledger: Ledger, out: Path, came: Submissions) -> None:
     """Print what became of every submission, and write it to `report.csv`."""
     rows: list[Sequence[str | float]] = [("student", "source", "status", "points so far", "note")]
     for one in ledger.submissions():
@@ -387,7 +567,9 @@ def _report(ledger: Ledger, out: Path, strays: Iterable[str]) -> None:
         rows.append((one.student, one.source, one.status, points, one.note))
         if one.status in ("refused", "failed", "superseded"):
             print(f"  {one.status}: {printable(f'{one.student} ({one.source}): {one.note}')}")
-    for stray in strays:
+    for name, other in sorted({(one.student, one.alike) for one in came.found if one.alike}):
+        print(f"  two students' names differ in case alone: {printable(name)}, {printable(other)}")
+    for stray in came.strays:
         rows.append(("", stray, "nobody's", "", ""))
         print(f"  nobody's: {printable(stray)}")
     write_table(out / "report.csv", rows, for_excel=True)

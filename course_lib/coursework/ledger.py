@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     student TEXT NOT NULL,            -- as the folder, the zip or the learning platform names them
     source TEXT NOT NULL,             -- where it was found, relative to the folder of submissions
     digest TEXT NOT NULL,             -- SHA-256 of all that was handed in
-    status TEXT NOT NULL,             -- waiting, graded, refused, superseded
+    status TEXT NOT NULL,             -- waiting, graded, failed, refused, superseded
     note TEXT NOT NULL DEFAULT '',    -- why it was refused, what was strange
     UNIQUE (student, source, digest)
 );
@@ -146,10 +146,11 @@ class Ledger:
         self.database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.database.execute("COMMIT")
         except BaseException:
-            self.database.execute("ROLLBACK")
+            if self.database.in_transaction:  # after some errors SQLite has rolled back on its own
+                self.database.execute("ROLLBACK")
             raise
-        self.database.execute("COMMIT")
 
     # About the grading -------------------------------------------------------------------------------------
 
@@ -179,11 +180,12 @@ class Ledger:
         digest: str,
         status: str,
         note: str,
-        answers: Sequence[tuple[str, str, str]],
+        answers: Sequence[tuple[str, str, str]] | None,
     ) -> int:
         """Enter a submission with its answers (part, source, warning); return its id.
 
-        One that is there already keeps its id, its answers and its results; its status and note are renewed.
+        One that is there already keeps its id and its results. Its status and note are renewed, and so are
+        its answers, unless they are None: then they could not be read this time.
         """
         with self.transaction():
             self.database.execute(
@@ -195,10 +197,11 @@ class Ledger:
                 "SELECT id FROM submissions WHERE student = ? AND source = ? AND digest = ?",
                 (student, source, digest),
             ).fetchone()
-            self.database.executemany(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
-                [(number, *answer) for answer in answers],
-            )
+            if answers is not None:
+                self.database.execute("DELETE FROM answers WHERE submission = ?", (number,))
+                self.database.executemany(
+                    "INSERT INTO answers VALUES (?, ?, ?, ?)", [(number, *answer) for answer in answers]
+                )
         return int(number)
 
     def set_status(self, submission: int, status: str, note: str) -> None:

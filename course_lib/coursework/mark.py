@@ -206,13 +206,18 @@ class Desk:
         return {"undone": undone}
 
     def mark_unanswered(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """Mark 0 wherever a part was not answered and has no mark yet."""
+        """Mark 0 wherever a part was not answered and has no mark yet.
+
+        Where it was strange how the answer was found, or not found, a person looks.
+        """
         part = self.part(wish.get("part"))
         done = []
         with self.ledger.transaction():
             for one in self.submissions():
-                failed = one.status == "failed"  # what was handed in may not have been read
-                if not failed and not self.mark(one.id, part.id) and not self.answered(one.id, part.id):
+                answer = self.ledger.answers(one.id).get(part.id)
+                # of a failed one, what was handed in may not have been read
+                strange = one.status == "failed" or bool(answer and answer.warning)
+                if not strange and not self.mark(one.id, part.id) and not self.answered(one.id, part.id):
                     self.ledger.write_mark(Mark(one.id, part.id, (), "Not answered."))
                     done.append({"submission": one.id, "seen": self.mark(one.id, part.id)})
         return {"marks": done}

@@ -73,7 +73,8 @@ def total(ledger: Ledger, submission: Submission) -> Total:
     """Return the points of a submission, part by part.
 
     A part that the grader judges has its result's points, one that a person marks the points of the fulfilled
-    rubric items. A refused submission has 0 in every part.
+    rubric items. A refused submission has no points yet:
+    nobody has decided that it is worth nothing.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def total(ledger: Ledger, submission: Submission) -> Total:
     """
     parts = [part for question in questions(ledger) for part in question.parts]
     if submission.status == "refused":
-        return Total({part.id: 0.0 for part in parts})
+        return Total(dict.fromkeys(part.id for part in parts))  # a person decides what it is worth
     # Where a submission waits for the grader, or the grader failed, results belong to an earlier run.
     results = ledger.results(submission.id) if submission.status == "graded" else {}
     marks = ledger.marks(submission.id)
@@ -291,7 +292,7 @@ def marks(
 
     refused = {student: one for student, one in submissions.items() if one.status == "refused"}
     for student, one in refused.items():
-        say(f"refused, 0 points: {printable(student)}: {printable(one.note)}")
+        say(f"refused, for you to decide: {printable(student)}: {printable(one.note)}")
     if unfinished:
         say(f"provisional: {len(unfinished)} totals, as parts are not graded or not marked yet")
     for student in unmatched:

@@ -95,7 +95,7 @@ def _units(source: str, whole: bool) -> tuple[_Unit, ...]:
         tree = _parsed(_without_commands(source))
         try:
             units = tuple(_unit(statement) for statement in tree.body) if tree else ()
-        except (RecursionError, SyntaxError):
+        except (RecursionError, SyntaxError, ValueError, MemoryError):  # a number of 5,000 digits, say
             units = ()
     if not units:
         return ()

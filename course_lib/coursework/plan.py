@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from course_lib.coursework.needed import needed
 from course_lib.coursework.release import Release, labels
 from course_lib.coursework.submissions import File, Refused
 from course_lib.coursework.vary import varied_notebook
-from course_lib.questions import PARTS
+from course_lib.questions import PARTS, grading, judgement
 from course_lib.questions.grading import (
     LARGEST_FILE,
     MASKED,
@@ -33,7 +33,8 @@ from course_lib.questions.grading import (
 from course_lib.questions.question import Part
 from course_lib.questions.variation import ASSIGNED, Variation
 
-GRADER = "1"  # another one whenever the way to grade changes: everything is graded anew then
+JUDGING = (judgement, grading)  # whoever changes these changes marks: everything is graded anew then
+ANSWER_CELLS = "Answer cells alone are taken along: what an answer needs must stand in one."
 WANTED = {"function": "calls", "value": "value", "network": "network", "plot": "pictures"}
 CARRIED = "An error counts once: with right answers before it, this one is worth {:g} of {:g} points."
 T = TypeVar("T")
@@ -56,16 +57,6 @@ class Edition:
             notebooks = (varied_notebook(release.student, given), varied_notebook(release.solution, given))
         student, solution = (read(json.dumps(one).encode()) for one in notebooks)
         return Edition(release.version, student, solution, given)
-
-    @staticmethod
-    def in_folder(folder: Path, task: str) -> Edition:
-        """Read a release from the folder that `release` wrote."""
-        try:
-            student = read((folder / "student" / f"{task}.ipynb").read_bytes())
-            solution = read((folder / "teacher" / f"{task}-solution.ipynb").read_bytes())
-        except (OSError, Refused) as error:
-            raise ValueError(f"{folder} is not what `course release {task}` wrote: {error}") from None
-        return Edition(student.version, student, solution)
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ def plan_for(entry: Entry, secret: bytes) -> Plan:
     asked = {cell.grade_id for cell in edition.student.cells}
     answers = {part: one.source for part, one in entry.answers.items() if one.source}
     for part in (part for part in PARTS.values() if part.id in asked):
-        decides: list[object] = [GRADER, edition.version, part.id, part.kind, part.points, part.name]
+        decides: list[object] = [grader(), edition.version, part.id, part.kind, part.points, part.name]
         if part.kind == "predictions":
             plan.predictions[part.id] = _predictions(part, entry.files)
             decides += [plan.predictions[part.id], part.accuracy, secret]
@@ -126,7 +117,7 @@ def plan_for(entry: Entry, secret: bytes) -> Plan:
             job = _job(part, edition.student, answers, secret)
             carried = _job(part, edition.solution, {part.id: answers[part.id]}, secret)
             plan.jobs[part.id] = job
-            if part.automatic and carried.sources != job.sources:
+            if carried.sources != job.sources:
                 plan.carried[part.id] = carried
             decides += [job.sources, carried.sources, MASKED.get(part.id)]
             decides.append(cases_digest(part.id, secret, edition.given))
@@ -152,6 +143,17 @@ def _job(part: Part, notebook: Notebook, answers: Mapping[str, str], secret: byt
     before = needed(sources, answers[part.id], blocks=blocks, unavailable=MASKED.get(part.id, ()))
     calls = tuple(case.arguments for case in cases(part.id, secret)) if part.kind == "function" else ()
     return Job(part.id, (*before, answers[part.id]), WANTED[part.kind], part.name, calls)  # type: ignore[arg-type]
+
+
+@cache
+def grader() -> str:
+    """Return a digest of the code that judges."""
+    return hashlib.sha256(b"".join(Path(str(room.__file__)).read_bytes() for room in JUDGING)).hexdigest()
+
+
+def failed(outcome: box.Outcome) -> bool:
+    """Whether a failure came instead of a value."""
+    return any(isinstance(value, Failure) for value in outcome.values)
 
 
 @cache
@@ -224,10 +226,21 @@ class Work:
         """Run and judge what a plan says: the results, and the pictures by part."""
         outcomes = self._run(plan.jobs)
         verdicts = {part: self._judged(part, outcome, plan) for part, outcome in outcomes.items()}
-        short = [part for part in plan.carried if verdicts[part].points < PARTS[part].points]
+        short = [
+            part
+            for part in plan.carried
+            if (
+                verdicts[part].points < PARTS[part].points
+                if PARTS[part].automatic
+                else failed(outcomes[part])
+            )
+        ]
         for part, outcome in self._run({part: plan.carried[part] for part in short}).items():
             second = self._judged(part, outcome, plan)
-            if second.points > verdicts[part].points:
+            if PARTS[part].kind == "plot" and not failed(outcome):
+                outcomes[part] = outcome
+                verdicts[part] = Verdict(0.0, ("Drawn with right answers before it.", *second.messages))
+            elif second.points > verdicts[part].points:
                 said = (CARRIED.format(second.points, PARTS[part].points), *second.messages)
                 noted = ("judged with the solution's answers before it", *second.notes)
                 verdicts[part] = Verdict(second.points, said, noted)
@@ -250,11 +263,17 @@ class Work:
         return results, {part: outcome.pictures for part, outcome in outcomes.items()}
 
     def _run(self, jobs: Mapping[str, Job]) -> dict[str, box.Outcome]:
-        """Run functions where what would do their job can't be imported, and all else where it can."""
+        """Run functions where what would do their job can't be imported, and all else where it can.
+
+        Hidden cases come last: a job whose words reach the student never runs in a box after them.
+        """
         functions = [job for part, job in jobs.items() if part in MASKED]
         others = [job for part, job in jobs.items() if part not in MASKED]
         masked = sorted({module for job in functions for module in MASKED[job.part]})
-        outcomes = box.run(functions, masked=masked, data=self.data) if functions else {}
+        called = [*map(_public, functions), *map(_hidden, functions)]
+        called = [job for job in called if job.calls]
+        came = box.run(called, masked=masked, data=self.data) if called else {}
+        outcomes = {job.part: _together(came, job.part) for job in functions}
         return outcomes | (box.run(others, data=self.data) if others else {})
 
     def _judged(self, part_id: str, outcome: box.Outcome, plan: Plan) -> Verdict:
@@ -263,14 +282,47 @@ class Work:
             words = [value.words for value in outcome.values if isinstance(value, Failure)]
             printed = (f"It printed: {outcome.printed}",) if outcome.printed.strip() else ()
             return Verdict(0.0, (*words, *printed))
-        return judge(part, outcome, self.secret, plan.given)
+        verdict = judge(part, outcome, self.secret, plan.given)
+        if any("NameError" in message for message in verdict.messages):
+            verdict = replace(verdict, messages=(*verdict.messages, ANSWER_CELLS))
+        return verdict
 
     def _scored(self, part: Part, content: bytes | str | None) -> Verdict:
         if isinstance(content, str):
             return Verdict(0.0, (content,))
-        return judge_predictions(part, content, _labels(part.id, self.secret))
+        return judge_predictions(part, content, _labels(f"task-{part.question[0]}", self.secret)[part.id])
+
+
+HIDDEN = "{} hidden"  # the job that runs the hidden cases of a part
+
+
+def _public(job: Job) -> Job:
+    """Return the job of a function with the calls of the public cases alone.
+
+    What a function says of them reaches the student, so the process that it says it in must not hold the
+    arguments of the others.
+    """
+    return replace(job, calls=job.calls[: len(cases(job.part))])
+
+
+def _hidden(job: Job) -> Job:
+    """Return the job of a function with the calls of the hidden cases alone."""
+    return replace(job, part=HIDDEN.format(job.part), calls=job.calls[len(cases(job.part)) :])
+
+
+def _together(came: Mapping[str, box.Outcome], part: str) -> box.Outcome:
+    """Return the values of both jobs of a part, in the order of `cases`."""
+    public, hidden = came[part], came.get(HIDDEN.format(part))
+    if hidden is None:
+        return public
+    return replace(
+        public,
+        values=public.values + hidden.values,
+        tried=tuple(dict.fromkeys(public.tried + hidden.tried)),
+        seconds=public.seconds + hidden.seconds,
+    )
 
 
 @cache
-def _labels(part: str, secret: bytes) -> Any:
-    return labels(f"task-{PARTS[part].question[0]}", secret)[part]
+def _labels(task: str, secret: bytes) -> Mapping[str, Any]:
+    return labels(task, secret)  # of all parts: the images are drawn for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import hashlib
 import hmac
 import importlib.metadata
@@ -12,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from nbformat import NotebookNode
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from course_lib.coursework.secret import secret_digest
 from course_lib.coursework.vary import students_in, varied_notebook
 from course_lib.data import Dataset, load_cifar10, load_mnist
 from course_lib.editions import (
@@ -95,8 +97,9 @@ def released(task: str) -> Release:
 def release(task: str, folder: Path, secret: bytes, *, vary: Path | None = None) -> Release:
     """Write the release of a task into a folder, as a whole or not at all.
 
-    In `student` lies what students get. In `teacher` lie the solution, the points, the version, and the
-    notebook in the form from which nbgrader makes its own release.
+    In `student` lies what students get. In `teacher` lie the solution, the points, the version with a digest
+    of the secret, and the notebook in the form from which nbgrader makes its own release; and, where each
+    student gets numbers of their own, the students' names and the notebook without those numbers.
 
     Parameters
     ----------
@@ -125,7 +128,11 @@ def release(task: str, folder: Path, secret: bytes, *, vary: Path | None = None)
             raise ValueError("nothing was released, as students would get to see\n  " + "\n  ".join(found))
         student |= {f"{place}{name}": content for name, content in own.items()}
     files = {f"student/{name}": content for name, content in student.items()}
-    files |= {f"teacher/{name}": content for name, content in _for_teachers(made, student).items()}
+    teacher = _for_teachers(made, student, secret)
+    if vary is not None:
+        teacher["students.txt"] = "".join(f"{name}\n" for name in students_in(vary)).encode()
+        teacher[f"{task}-student.ipynb"] = _written(made.student)
+    files |= {f"teacher/{name}": content for name, content in teacher.items()}
     folder = folder.absolute()
     if folder.is_dir() and any(folder.iterdir()):
         _compare(folder, files, made)
@@ -148,6 +155,26 @@ def release(task: str, folder: Path, secret: bytes, *, vary: Path | None = None)
     whose = "the folder `student` in it" if vary is None else "the folder in `student` that bears their name"
     print(f"Version {made.version} of {task} lies in {folder}. Give each student {whose}.")
     return made
+
+
+def release_in(folder: Path, task: str) -> Release:
+    """Read a release from the folder that `release` wrote.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or one of another task.
+    """
+    teacher = folder / "teacher"
+    unvaried = teacher / f"{task}-student.ipynb"
+    student = unvaried if unvaried.is_file() else folder / "student" / f"{task}.ipynb"
+    try:
+        notebooks = [
+            nbformat.read(path, as_version=4) for path in (student, teacher / f"{task}-solution.ipynb")
+        ]
+        return Release(task, notebooks[0].metadata["course"]["version"], *notebooks)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{folder} is not what `course release {task}` wrote: {error}") from None
 
 
 def start(task: str, folder: Path) -> Path:
@@ -218,7 +245,7 @@ def _for_students(made: Release, secret: bytes) -> dict[str, bytes]:
     }
 
 
-def _for_teachers(made: Release, student: dict[str, bytes]) -> dict[str, bytes]:
+def _for_teachers(made: Release, student: dict[str, bytes], secret: bytes) -> dict[str, bytes]:
     questions = TASKS[made.task]
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
@@ -228,9 +255,12 @@ def _for_teachers(made: Release, student: dict[str, bytes]) -> dict[str, bytes]:
             [question.id, question.title, part.id, part.kind, f"{part.points:g}"] for part in question.parts
         )
     sets = _data(made.task)
-    version = f"{made.task}, version {made.version}\n" + "".join(
-        f"The images for {question} come from the test set of: {data.note}\n"
-        for question, data in sets.items()
+    version = (
+        f"{made.task}, version {made.version}\nDigest of the secret: {secret_digest(secret)}\n"
+        + "".join(
+            f"The images for {question} come from the test set of: {data.note}\n"
+            for question, data in sets.items()
+        )
     )
     beside = {name: content for name, content in student.items() if name.endswith(".npy")}
     return {
@@ -266,7 +296,7 @@ def _requirements(student: NotebookNode) -> bytes:
     """Pin what the notebook imports and what course_lib needs, to the versions of the course's own lock."""
     code = "\n".join(cell.source for cell in student.cells if cell.cell_type == "code")
     imported = set(re.findall(r"^\s*(?:import|from)\s+(\w+)", code, re.MULTILINE))
-    providers = importlib.metadata.packages_distributions()
+    providers = _providers()
     wanted = {name for module in imported for name in providers.get(module, [])}
     for needed in importlib.metadata.requires("course_lib") or []:
         if "extra ==" not in needed:
@@ -282,6 +312,12 @@ def _requirements(student: NotebookNode) -> bytes:
         "# Then course_lib itself, from the folder of the course: pip install --no-deps --editable .",
     ]
     return "\n".join([*first, *pins, ""]).encode()
+
+
+@functools.cache
+def _providers() -> Mapping[str, list[str]]:
+    """Return which packages hold a module: reading it takes a second, and it is asked for each student."""
+    return importlib.metadata.packages_distributions()
 
 
 def _for_nbgrader(made: Release) -> NotebookNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -9,18 +10,21 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 
-def course_secret(file: Path | None = None) -> bytes:
-    """Return the secret in a file; where there is no such file, make a secret and say where it lies.
+def course_secret(file: Path | None = None, *, make: bool = False) -> bytes:
+    """Return the secret in a file.
 
     Parameters
     ----------
     file
         By default `secret.txt` in the user's data folder of the course.
+    make
+        Make a secret at the default place, if there is none, and say where it lies. A release may do this:
+        whatever is done later needs the secret of the release, and no other.
 
     Raises
     ------
     ValueError
-        If the file holds less than 32 characters.
+        If there is no such file, or if it holds less than 32 characters.
 
     Examples
     --------
@@ -31,17 +35,31 @@ def course_secret(file: Path | None = None) -> bytes:
     ...     course_secret(file)
     b'0123456789abcdef0123456789abcdef'
     """
+    make = make and file is None
     file = file or user_data_path("course_lib") / "secret.txt"
     try:
         text = file.read_bytes().strip()
     except FileNotFoundError:
+        if not make:
+            raise ValueError(
+                f"there is no secret at {file}: take the one that `course release` used, with --secret FILE."
+                " Where nothing was released yet, `course release` without --secret makes one."
+            ) from None
         text = _made(file)
     if len(text) < 32:
-        raise ValueError(
-            f"{file} holds {len(text)} characters; a secret has 32 or more."
-            " Delete the file, and the next command makes a new secret."
-        )
+        raise ValueError(f"{file} holds {len(text)} characters; a secret has 32 or more")
     return text
+
+
+def secret_digest(secret: bytes) -> str:
+    """Return what tells secrets apart, and does not tell them.
+
+    Examples
+    --------
+    >>> secret_digest(b"0123456789abcdef0123456789abcdef")
+    '7980530da4d7'
+    """
+    return hashlib.sha256(b"the secret of a course: " + secret).hexdigest()[:12]
 
 
 def _made(file: Path) -> bytes:

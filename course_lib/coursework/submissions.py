@@ -97,6 +97,8 @@ class Found:
         What was strange: links, files that can't be read.
     received
         What orders the hand-ins of one student: the time of the newest file, for Canvas its highest number.
+    alike
+        Another student's name, if it differs in upper and lower case alone. It is for the teacher.
     """
 
     student: str
@@ -105,6 +107,7 @@ class Found:
     digest: str
     note: str
     received: float
+    alike: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,8 +268,7 @@ def _told_apart(found: list[Found]) -> Iterator[Found]:
         alike.setdefault(one.student.casefold(), set()).add(one.student)
     for one in found:
         if others := sorted(alike[one.student.casefold()] - {one.student}):
-            said = f"another student's name differs in case alone: {others[0]}"
-            yield replace(one, note="; ".join(filter(None, [one.note, said])))
+            yield replace(one, alike=others[0])
         else:
             yield one
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 
@@ -61,13 +63,15 @@ def students_in(file: Path) -> list[str]:
     Raises
     ------
     ValueError
-        If a name can't be that of a folder, or stands there twice.
+        If a name can't be that of a folder, or stands there twice, be it in small or capital letters.
     """
-    names = [line.strip() for line in file.read_text(encoding="utf8").splitlines() if line.strip()]
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    names = [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
+    alike = Counter(name.casefold() for name in names)  # on some disks they would share a folder
     for name in names:
         if name.startswith(".") or len(name) > 100 or set(name) & set('/\\:*?"<>|') or not name.isprintable():
             raise ValueError(f"{name!r} in {file} can't be the name of a folder")
-        if names.count(name) > 1:
+        if alike[name.casefold()] > 1:
             raise ValueError(f"{name!r} stands in {file} twice")
     if not names:
         raise ValueError(f"{file} names no student; wanted: one in each line")

@@ -173,7 +173,10 @@ async function choose(id) {
 async function show(index) {
   const { submission, number } = roster[index];
   const answer = await ask(`answer/${part.id}/${submission}`);
-  if (roster[place].submission !== submission) await save(); // what was typed meanwhile
+  if (unsaved()) { // what was typed meanwhile
+    await save();
+    if (roster[place].submission === submission) answer.mark = seen;
+  }
   place = index;
   seen = mark = roster[index].mark = answer.mark;
   history.replaceState(null, "", `#${part.id}/${number}`);
