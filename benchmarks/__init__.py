@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable
 
 
-def seconds(action: Callable[[], object], repeats: int, calls: int = 1) -> list[float]:
+def seconds(
+    action: Callable[[], object], repeats: int, calls: int = 1, *, warm_up: bool = True
+) -> list[float]:
     """Time an action `repeats` times, each the mean of `calls` calls, after one call that doesn't count."""
-    action()
+    if warm_up:
+        action()
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -37,6 +40,8 @@ def table(title: str, rows: dict[str, list[float]]) -> None:
     print(f"  {'':44}{'median':>10}   {'quartiles':<22}{'against the first':>17}")
     first = statistics.median(next(iter(rows.values())))
     for name, taken in rows.items():
-        low, middle, high = statistics.quantiles(taken, n=4, method="inclusive")
+        low, middle, high = statistics.quantiles(
+            taken * (2 if len(taken) == 1 else 1), n=4, method="inclusive"
+        )
         spread = f"{readable(low)} … {readable(high)}"
         print(f"  {name:44}{readable(middle):>10}   {spread:<22}{first / middle:>14.3g} ×")

@@ -4,6 +4,7 @@ nbgrader comes with the extra `grade`. It grades by the public checks alone, in 
 submission and without a box; `course grade` runs public and hidden cases in boxes, on all cores.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,11 @@ def by_course(folder: Path, students: int) -> list[float]:
     (folder / "secret.txt").write_bytes(SECRET)
     command = [HERE / "course", "grade", "task-2", came, "--secret", folder / "secret.txt", "--out"]
     out = folder / f"out-{students}"
+    environment = {**os.environ, "COURSE_DATA": "sample"}
     return seconds(
-        lambda: subprocess.run([*command, out], check=True, capture_output=True), repeats=1, warm_up=False
+        lambda: subprocess.run([*command, out], check=True, capture_output=True, env=environment),
+        repeats=1,
+        warm_up=False,
     )
 
 
@@ -46,9 +50,13 @@ def by_nbgrader(folder: Path, students: int) -> list[float]:
     """Grade with stock `nbgrader autograde`, in a new course."""
     course = folder / "nbgrader"
     shutil.copytree(folder / "release" / "teacher" / "nbgrader" / "source", course / "source")
-    run = {"cwd": course, "check": True, "capture_output": True}
+    (course / "nbgrader_config.py").write_text('get_config().CourseDirectory.course_id = "cnn"\n')
+    path = os.pathsep.join([str(HERE), os.environ["PATH"]])  # nbgrader calls alembic
+    environment = {**os.environ, "PATH": path, "COURSE_DATA": "sample"}
+    run = {"cwd": course, "check": True, "capture_output": True, "env": environment}
     subprocess.run([HERE / "nbgrader", "generate_assignment", "task-2"], **run)
-    hand_in(course / "submitted", course / "source" / "task-2" / "task-2.ipynb", students, "{}/task-2")
+    solution = folder / "release" / "teacher" / "task-2-solution.ipynb"
+    hand_in(course / "submitted", solution, students, "{}/task-2")
     return seconds(
         lambda: subprocess.run([HERE / "nbgrader", "autograde", "task-2"], **run), repeats=1, warm_up=False
     )
