@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What is done is kept; the same command goes on from here.", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
         print(f"course {asked.command}: {error}", file=sys.stderr)
         return 1
     return 0
