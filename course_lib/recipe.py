@@ -137,7 +137,7 @@ def _describe(value: Any) -> Any:
         return {str(key): _describe(item) for key, item in value.items()}
     if inspect.isfunction(value):
         return value.__name__ if value.__module__.startswith("keras.") else _describe_function(value)
-    if not _is_keras(type(value)) or not hasattr(value, "get_config"):
+    if not (_is_keras(type(value)) or _is_ours(type(value))) or not hasattr(value, "get_config"):
         raise NotDescribable(f"{type(value).__name__} is not a part of Keras")
     config = value.get_config()
 
@@ -199,6 +199,10 @@ def _describe_function(function: Any) -> Any:
 
 def _is_keras(kind: type) -> bool:
     return kind.__module__.split(".")[0] == "keras"
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__ == "course_lib.networks"
 
 
 def _source(function: Any) -> str:

@@ -102,11 +102,12 @@ def fit(
     validation_data: tuple[Array, Array] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     note: str = "",
+    keep_weights: bool = True,
     fresh: bool = False,
 ) -> History:
     """Train a compiled model, or replay the recorded run that has the same recipe.
 
-    The arguments are those of ``keras.Model.fit``, plus the last two. Call
+    The arguments are those of ``keras.Model.fit``, plus the last three. Call
     ``keras.utils.set_random_seed(1)``, or another number, right before the model is built: a run is replayed
     only for a model that starts from the same weights. Kernels are kept in half precision (float16), also in
     the model just trained, so that a replay gives the very same network. A replay brings back weights and
@@ -133,6 +134,9 @@ def fit(
         ``ReduceLROnPlateau``, ``TerminateOnNaN`` and ``SwapEMAWeights`` are always trained.
     note
         Which data this is, in words; kept with the record. Usually ``dataset.note``.
+    keep_weights
+        ``False`` records the history alone, and gives the model back with the weights that it came with: for
+        a training of which only the course is looked at. Such a record is small.
     fresh
         Train even if a recorded run exists.
 
@@ -168,6 +172,7 @@ def fit(
         print(f"Smoke test: one epoch on {len(x[some])} images, so the numbers mean nothing.")
         return History(history, seconds, note, replayed=False)
 
+    before = model.get_weights()
     arguments = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     with random_state_kept():
         seed = current_seed()
@@ -178,9 +183,10 @@ def fit(
             name, why_not = None, str(reason)
         else:
             name = f"{digest(json.dumps(written, sort_keys=True))}-{data}.npz"
-            run = None if fresh else _find_run(name, written, data, model.get_weights())
+            run = None if fresh else _find_run(name, written, data, before, keep_weights)
             if run is not None:
-                model.set_weights(run["weights"])
+                if keep_weights:
+                    model.set_weights(run["weights"])
                 print(_sentence(run))
                 return History(run["history"], run["seconds"], run["note"], replayed=True)
         if seed is not None:
@@ -188,9 +194,8 @@ def fit(
         history, seconds = train(x, y, validation_data=validation_data, epochs=epochs)
 
     weights = [_half_precision(value) for value in model.get_weights()]
-    model.set_weights(
-        [value.astype(now.dtype) for value, now in zip(weights, model.get_weights(), strict=True)]
-    )
+    kept = zip(weights, before, strict=True)
+    model.set_weights([value.astype(was.dtype) if keep_weights else was for value, was in kept])
     if name is not None and not all(np.isfinite(value).all() for value in weights):
         name, why_not = None, "some weights are no longer numbers"
     if name is None:
@@ -208,7 +213,7 @@ def fit(
             "keras": keras.__version__,
         }
         try:
-            record.save(cache_folder("runs") / name, run, weights)
+            record.save(cache_folder("runs") / name, run, weights if keep_weights else [])
             outcome = "recorded for the next time"
         except OSError as error:
             outcome = f"not recorded: {error}"
@@ -266,15 +271,15 @@ def _train(
     validation_data: tuple[Array, Array] | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> tuple[dict[str, list[float]], list[float]]:
+    if validation_split and validation_data is None:
+        first = int(len(x) * (1 - validation_split))
+        x, y, validation_data = x[:first], y[:first], (x[first:], y[first:])
     progress = _Progress()
     try:
         keras_history = model.fit(
-            x,
-            y,
+            _batches(x, y, batch_size, shuffled=True),
             epochs=epochs,
-            batch_size=batch_size,
-            validation_split=validation_split,
-            validation_data=validation_data,
+            validation_data=validation_data and _batches(*validation_data, batch_size, shuffled=False),
             callbacks=[*callbacks, progress],
             verbose=0,
         )
@@ -283,6 +288,24 @@ def _train(
             progress.bar.close()
     history = {name: [float(value) for value in values] for name, values in keras_history.history.items()}
     return history, progress.seconds
+
+
+def _batches(x: Array, y: Array, batch_size: int, *, shuffled: bool) -> Any:
+    """Cut the examples into batches, as Keras does with arrays, but without TensorFlow's tuning of this.
+
+    The tuner sleeps longer and longer, and the end of an epoch may have to wait until it wakes. With
+    TensorFlow 2.21 that made epochs of half a minute last twice as long, with idle processors.
+    """
+    import tensorflow as tf
+
+    x, y = (tf.convert_to_tensor(part, tf.float32 if part.dtype.kind == "f" else None) for part in (x, y))
+    order = tf.data.Dataset.range(len(x))
+    if shuffled:
+        order = order.shuffle(len(x))
+    batches = order.batch(batch_size).map(lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen)))
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)
 
 
 def _half_precision(value: Array) -> Array:
@@ -298,12 +321,15 @@ def _folders() -> list[Path]:
     return list(dict.fromkeys([cache_folder("runs"), published]))
 
 
-def _find_run(name: str, written: dict[str, Any], data: str, weights: list[Array]) -> dict[str, Any] | None:
-    return _recorded_run(name, written, data, weights) or _run_on_other_data(name, written, weights)
+def _find_run(
+    name: str, written: dict[str, Any], data: str, weights: list[Array], with_weights: bool = True
+) -> dict[str, Any] | None:
+    run = _recorded_run(name, written, data, weights, with_weights)
+    return run or _run_on_other_data(name, written, weights, with_weights)
 
 
 def _recorded_run(
-    name: str, written: dict[str, Any], data: str, weights: list[Array]
+    name: str, written: dict[str, Any], data: str, weights: list[Array], with_weights: bool = True
 ) -> dict[str, Any] | None:
     for folder in _folders():
         path = folder / name
@@ -315,7 +341,8 @@ def _recorded_run(
             except record.Damaged as error:
                 print(f"The recorded run {name} is damaged ({error}), so it is not used.")
             else:
-                return run
+                if run["weights"] is not None or not with_weights:
+                    return run
     return None
 
 
@@ -327,13 +354,16 @@ def _sentence(run: dict[str, Any]) -> str:
     )
 
 
-def _run_on_other_data(name: str, written: dict[str, Any], weights: list[Array]) -> dict[str, Any] | None:
+def _run_on_other_data(
+    name: str, written: dict[str, Any], weights: list[Array], with_weights: bool = True
+) -> dict[str, Any] | None:
     """Find a run with this recipe on other data; return it if the reader asked for that, else mention it."""
     for folder in _folders():
         for path in sorted(folder.glob(f"{name.split('-')[0]}-*.npz")):
             with contextlib.suppress(record.Damaged):
                 run = record.load(path, weights)
-                if path.name == name or run["recipe"] != written:
+                lacking = with_weights and run["weights"] is None
+                if path.name == name or run["recipe"] != written or lacking:
                     continue
                 if os.environ.get("COURSE_REPLAY") == "other-data":
                     print("These are not the data of the recorded run, which is replayed as you asked.")

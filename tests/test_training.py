@@ -308,6 +308,23 @@ def test_a_flipped_bit_is_noticed_or_harmless(runs, capsys):
     assert "is damaged" in capsys.readouterr().out
 
 
+def test_a_run_without_weights_has_its_history_and_leaves_the_network_as_it_was(runs, capsys):
+    first, second = network(), network()
+    begun = first.get_weights()
+    trained = train(first, epochs=2, keep_weights=False)
+    replayed = train(second, epochs=2, keep_weights=False)
+    assert (trained.replayed, replayed.replayed) == (False, True)
+    assert trained.history == replayed.history
+    for model in (first, second):
+        for weight, was in zip(model.get_weights(), begun, strict=True):
+            np.testing.assert_array_equal(weight, was)
+    small = only_run(runs).stat().st_size
+    assert not train(epochs=2).replayed  # whoever wants the weights trains, and keeps them
+    assert only_run(runs).stat().st_size > small
+    assert train(epochs=2, keep_weights=False).replayed
+    assert train(epochs=2).replayed
+
+
 def known(path, good):
     """Return the recipe and the data of an undamaged run."""
     beside = path.with_name("good.npz")
