@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ from test_site import AXE, WCAG, axe  # noqa: F401
 from conftest import watch
 from course_lib.coursework.feedback import feedback, file_name
 from course_lib.coursework.ledger import Ledger, Mark, Result
-from course_lib.questions import PARTS, TASKS
+from course_lib.questions import PARTS, TASKS, Variation
 
 NAMES = [
     "Ada Lovelace",
@@ -102,6 +104,33 @@ def test_all_marked(tmp_path):
     text = written(tmp_path, "Ada Lovelace")
     assert "<strong>15</strong> of 15 points</p>" in text
     assert "not marked yet" not in text and "so far" not in text
+
+
+def test_a_student_with_numbers_of_their_own_reads_about_them(tmp_path):
+    with closing(Ledger(graded(tmp_path))) as ledger:
+        ledger.note_about("given 1", json.dumps(Variation(7, ((1, 0, -1),) * 3, -120, -300)))
+    feedback(tmp_path)
+    text = written(tmp_path, "Ada Lovelace")
+    assert "Your own numbers: training image 7" in text
+    assert "only responses above 120 are left" in text and "above 150" not in text
+
+
+def test_nothing_is_said_twice(tmp_path):
+    with closing(Ledger(graded(tmp_path))) as ledger:
+        said = "its cell is not in the notebook"
+        one = Result(1, "answer-2-2", 0, (f"Not answered: {said}.",) * 2, (), "another key", 0)
+        ledger.add_submission(
+            "Ada Lovelace", "0/task-2.ipynb", "digest-0", "graded", "", [("answer-2-2", "", said)]
+        )
+        ledger.write_results(1, [one], {}, "graded")
+        ledger.write_mark(Mark(1, "words-2-1", (), "Not answered."))
+        ledger.write_mark(Mark(1, "words-2-6", None, "Say more."))
+    feedback(tmp_path)
+    text = written(tmp_path, "Ada Lovelace")
+    assert text.count(said) == 1
+    (words,) = re.findall(r'id="question-2.1">.*?id="question-2.2">', text, re.DOTALL)
+    assert words.count("Not answered.") == 1
+    assert "Say more." in text and "It captures thin" not in text
 
 
 def test_what_is_the_teachers_stays_there(tmp_path):

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.coursework import box, grade, secret
 from course_lib.coursework.__main__ import main as course
+from course_lib.coursework.images import labels
 from course_lib.coursework.ledger import Ledger, Mark, Result, Submission
-from course_lib.coursework.release import Release, labels, release, released
+from course_lib.coursework.marks import given_to
+from course_lib.coursework.release import Release, release, released
 from course_lib.coursework.vary import varied_notebook
 from course_lib.questions.grading import PARTS, cases
-from course_lib.questions.variation import varied
+from course_lib.questions.variation import ASSIGNED, varied
 
 SECRET = b"a secret that is as long as it must be"
 ANSWERS = {
@@ -222,15 +225,45 @@ def test_an_error_is_carried_forward_once(tmp_path: Path, runs: Runs, graded: Gr
     assert book.points("alan") == FULL | {"answer-2-2": 0, "answer-2-4": 0}
 
 
-def test_a_second_run_does_nothing(tmp_path: Path, runs: Runs, graded: Graded) -> None:
+def test_an_answer_that_is_far_too_long_does_not_run(tmp_path: Path, runs: Runs, graded: Graded) -> None:
+    """What an answer needs is looked for outside of the box: a long one would keep the grader busy."""
+    long = ANSWERS["answer-2-2"] + "\nx = 1" * 20_000
+    hand_in(tmp_path / "in", "ada", solved(answer_2_2=long))
+    began = time.process_time()
+    book = graded()
+    assert time.process_time() - began < 10
+    assert book.results["ada"]["answer-2-2"].messages == (
+        "Not run: it has 100,000 characters, and at most 20,000 are taken. Leave out what it doesn't need.",
+    )
+    assert "answer-2-2" not in runs.parts
+    assert book.points("ada") == FULL | {"answer-2-2": 0}  # what needs it is tried with ours
+
+
+def test_a_second_run_does_nothing(
+    tmp_path: Path, runs: Runs, graded: Graded, capsys: pytest.CaptureFixture[str]
+) -> None:
     hand_in(tmp_path / "in", "ada")
     first = graded()
     runs.parts.clear()
+    capsys.readouterr()
     second = graded()
     assert runs.parts == []
     assert second.results == first.results
-    graded(rerun=True)
-    assert sorted(runs.parts) == sorted(FULL)
+    assert "Nothing is left to run" in capsys.readouterr().out
+
+
+def test_hand_ins_of_another_folder_are_told_of(
+    tmp_path: Path, runs: Runs, graded: Graded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hand_in(tmp_path / "another", "alan")
+    hand_in(tmp_path / "in", "ada")
+    grade.grade("task-2", tmp_path / "another", tmp_path / "out", secret=SECRET)
+    assert "hand-ins of" not in capsys.readouterr().out.replace("1 hand-ins of", "")
+    graded()
+    said = (
+        f"{tmp_path / 'out'} holds hand-ins of 1 students from {tmp_path / 'another'}, too, and they count."
+    )
+    assert said in capsys.readouterr().out
 
 
 def test_a_new_hand_in_is_all_that_runs(tmp_path: Path, runs: Runs, graded: Graded) -> None:
@@ -280,7 +313,13 @@ def test_report_and_status(
     grade.status(tmp_path / "out")
     out = capsys.readouterr().out
     assert "task-2, version v1: 1 graded, 1 refused." in out
-    assert "words-2-1: 0 of 1 marked" in out
+    assert "words-2-1: 0 of 1 marked\n" in out
+    with closing(Ledger(tmp_path / "out")) as ledger:
+        (one,) = ledger.submissions("graded")
+        ledger.write_mark(Mark(one.id, "words-2-1", None, "Why?"))
+    grade.status(tmp_path / "out")
+    out = capsys.readouterr().out
+    assert "words-2-1: 0 of 1 marked, and 1 commented, with no points yet" in out
     with pytest.raises(FileNotFoundError, match="there is no grading in"):
         grade.status(tmp_path)
 
@@ -357,7 +396,8 @@ def test_hostile_hand_ins_harm_nobody(tmp_path: Path, runs: Runs, graded: Graded
         "too deep": "nested too deeply",
         "500 MB": "500 MB/task-2.ipynb has 500,000,000 bytes; at most 20,000,000 are read",
         "another task": "the notebook is one of task-1; this is the grading of task-2",
-        "another version": "made for version v0; this grading is of v1",
+        "another version": "made for version v0; this grading is of v1. If it was released by you, give that"
+        " release too, with --release",
         "of nothing": "is no notebook of task-2",
         "empty": "no notebook was handed in",
         "link": "link/task-2.ipynb is a link, and links are not followed",
@@ -495,8 +535,20 @@ def test_numbers_of_their_own_without_their_release(
     own = varied_notebook(released("task-2").student, varied(SECRET, "ada"))
     own.metadata["course"]["student"] = "ada"
     hand_in(tmp_path / "in", "ada", own)
-    graded()
-    assert "Give their release with --release" in capsys.readouterr().out
+    stripped = varied_notebook(released("task-2").student, varied(SECRET, "bob"))
+    stripped.metadata.clear()
+    for cell in stripped.cells:
+        cell.metadata.clear()
+    hand_in(tmp_path / "in", "bob", stripped)
+    book = graded()
+    out = capsys.readouterr().out
+    assert "Give their release with --release" in out
+    assert book.status("ada") == [("graded", "its numbers are those of ada")]
+    assert book.status("bob")[0][0] == "graded" and grade.NOBODYS in book.status("bob")[0][1]
+    assert "graded: bob (bob): the notebook says no version" in out and grade.NOBODYS in out
+    with closing(Ledger(tmp_path / "out")) as ledger:
+        given = {one.student: given_to(ledger, one) for one in ledger.submissions()}
+    assert given == {"ada": varied(SECRET, "ada"), "bob": ASSIGNED}
 
 
 def test_another_secret_is_refused(tmp_path: Path, runs: Runs, graded: Graded) -> None:
@@ -769,6 +821,22 @@ def test_hostile_answers_in_the_box(tmp_path: Path, graded: Graded) -> None:
         assert book.points(student)[part] == 0
         assert book.status(student) == [("graded", "")]
     assert any("tried to import scipy" in note for note in book.results["scipy"]["answer-2-2"].notes)
+
+
+@pytest.mark.usefixtures("real_box")
+def test_endless_loops_everywhere_take_little_time(
+    tmp_path: Path, graded: Graded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two that ran out of time the others get less."""
+    monkeypatch.setattr(box, "run", partial(box.run, limits=box.Limits(call_seconds=5, seconds=5)))
+    loop = "\nwhile True: pass"
+    hand_in(tmp_path / "in", "ada", solved(**{p.replace("-", "_"): s + loop for p, s in ANSWERS.items()}))
+    book = graded()
+    assert set(book.points("ada").values()) == {0}
+    said = [book.results["ada"][part].messages for part in FULL]
+    late = [" ".join(words) for words in said]
+    assert all("endless loop?" in words for words in late)
+    assert sum("(less than usual, as " in words for words in late) >= 3
 
 
 @pytest.mark.usefixtures("real_box")

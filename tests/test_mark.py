@@ -18,7 +18,7 @@ from PIL import Image
 from course_lib.coursework import mark as marking
 from course_lib.coursework.ledger import Ledger, Mark, Result
 from course_lib.coursework.mark import Desk, MarkingServer
-from course_lib.questions import PARTS
+from course_lib.questions import PARTS, Variation
 
 PART = "words-2-5"
 HOSTILE = (
@@ -138,11 +138,53 @@ def test_it_listens_on_this_machine_alone(server):
 def test_parts_are_those_that_a_person_marks(server):
     parts = ask(server, "overview")[1]["parts"]
     assert [part["id"] for part in parts] == ["words-2-1", "plot-2-3", PART, "words-2-6", "plot-2-8"]
-    assert all(part["rubric"] and part["model"]["text"] for part in parts)
-    assert not any(
-        ":::" in part["model"]["text"] or "your answer to" in part["model"]["text"] for part in parts
+    student = ids(server)["Ada Lovelace"]
+    answers = {part["id"]: ask(server, f"answer/{part['id']}/{student}")[1] for part in parts}
+    models = [answer["model"] for answer in answers.values()]
+    assert all(models) and all(part["rubric"] for part in parts)
+    assert not any(":::" in text or "your answer to" in text for text in models)
+    assert all(part["pictures"] for part in parts if part["kind"] == "plot")
+    asked = {part: answer["asked"] for part, answer in answers.items()}
+    assert asked["words-2-6"] == (
+        "Do the same with the transposed kernel, K.T, and b = −150. What does it capture?"
     )
-    assert all(part["model"]["pictures"] for part in parts if part["kind"] == "plot")
+    assert all(asked.values()) and not any(":::" in text for text in asked.values())
+
+
+@pytest.mark.parametrize("task", ["task-1", "task-2"])
+def test_every_question_that_a_person_marks_has_its_text(task):
+    marked = {part.question for part in PARTS.values() if not part.automatic and part.question[0] == task[-1]}
+    assert marked <= set(marking.questions_asked(task))
+
+
+def test_rubric_and_model_answer_follow_a_students_own_numbers(tmp_path):
+    given = Variation(7, ((1, 0, -1),) * 3, -120, -300)
+    folder = grading(tmp_path)
+    with closing(Ledger(folder)) as ledger:
+        number = next(one.id for one in ledger.submissions() if one.student == "Ada Lovelace")
+        ledger.note_about(f"given {number}", json.dumps(given))
+    with serving(folder) as server:
+        own = ask(server, f"answer/{PART}/{ids(server)['Ada Lovelace']}")[1]
+        books = ask(server, f"answer/{PART}/{ids(server)['Dee']}")[1]
+        plot = ask(server, f"answer/plot-2-8/{ids(server)['Ada Lovelace']}")[1]["model"]
+    assert own["own"].startswith("Numbers of their own: training image 7, the kernel [[1, 0, −1], ")
+    assert "with b = −120 and ReLU" in own["asked"] and "with b = −150 and ReLU" in books["asked"]
+    assert own["rubric"][0] == (
+        "The kernel captures edges along a column of the array, bright on the left and dark on the right"
+    )
+    assert own["rubric"][3] == "The bias is a threshold: only responses above 120 are left"
+    assert books["own"] == "" and books["rubric"] == [item.text for item in PARTS[PART].rubric]
+    assert "−300" in plot and "−320" not in plot
+
+
+def test_a_comment_alone_gives_no_points(server):
+    student = ids(server)["Ada Lovelace"]
+    wish = {"part": PART, "submission": student, "items": None, "comment": "Say more.", "seen": None}
+    status, said = ask(server, "mark", wish)
+    assert status == 200 and said["mark"] == {"items": None, "comment": "Say more."}
+    assert newest(server, "Ada Lovelace") == Mark(student, PART, None, "Say more.")
+    none = {**wish, "items": [], "seen": said["mark"]}
+    assert ask(server, "mark", none)[1]["mark"] == {"items": [], "comment": "Say more."}
 
 
 def test_answers_are_anonymous_and_their_numbers_stay(tmp_path):

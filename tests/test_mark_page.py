@@ -99,7 +99,10 @@ def test_three_answers_by_keyboard_alone(server, visit):
     page.keyboard.press("c")
     page.keyboard.type("Which strokes? 1n")
     page.keyboard.press("Escape")
-    page.locator("#state", has_text="Saved: 0 of 1").wait_for()
+    page.locator("#state", has_text="Saved: a comment, and no points yet").wait_for()
+    assert page.locator("#progress").inner_text() == "2 of 4 marked"
+    press(page, "0", then="Saved: 0 of 1")
+    assert page.locator("#progress").inner_text() == "3 of 4 marked"
     press(page, "k", then="Kept in the comment bank")
     press(page, "4", then=f"Saved: {total(3)} of 1")
     press(page, "b", "ArrowDown", "Enter", then="Saved")

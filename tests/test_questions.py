@@ -12,8 +12,9 @@ import pytest
 from wrong_answers import WRONG_ANSWERS, WrongAnswer
 
 from course_lib.convolution import convolution, convolutional_layer, maxpool_layer, relu
+from course_lib.layers import described
 from course_lib.questions import PARTS, QUESTIONS, TASKS, NotYet, check, judgement, task_2, write_predictions
-from course_lib.questions.checking import Unasked, _called, described
+from course_lib.questions.checking import Unasked, _called
 from course_lib.questions.grading import (
     Failure,
     cases,

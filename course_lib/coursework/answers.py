@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_lib.coursework.submissions import Refused
+from course_lib.coursework.submissions import Refused, storable
 from course_lib.editions import ANSWER_MARKER
 from course_lib.questions import PARTS
 
@@ -95,8 +95,7 @@ def _mapping(data: object) -> Mapping[str, Any]:
 
 
 def _text(data: object) -> str:
-    """Return text as it can be stored: JSON can carry halves of characters, files and databases can't."""
-    return data.encode("utf8", "replace").decode("utf8") if isinstance(data, str) else ""
+    return storable(data) if isinstance(data, str) else ""
 
 
 def extract(notebook: Notebook, release: Notebook) -> dict[str, Extracted]:

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -34,10 +34,13 @@ from course_lib.questions.grading import Failure
 
 Call: TypeAlias = tuple[np.ndarray | float | str, ...]
 
+HURRY = 5
 START_SECONDS = 120  # for the interpreter and the libraries, on a busy machine
 GRACE_SECONDS = 5  # for the first process to end what a job left, which the kernel does at once
+NAP_SECONDS = 0.005
 WATCH_SECONDS = 0.03  # between two looks at memory and processes
 MOST_FILES = 10_000  # in /tmp: each costs memory that no limit counts
+MANY_PIECES = 2_000  # more than honest output comes in
 PRINTED = 20_000  # bytes that are kept
 LARGEST_PICTURES = 4 * 2**20  # bytes of all pictures of one job
 TRIAL = """
@@ -61,15 +64,28 @@ class NoBox(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a job may use."""
+    """What a job may use. After `patience` jobs of a submission that ran out of time, the others get less."""
 
     call_seconds: float = 10
     seconds: float = 60
+    patience: int = 2
+    why: str = ""  # there is less time than usual: part of a sentence
     memory: int = 2 * 2**30
     processes: int = 64
     file: int = 16 * 2**20
     output: int = 64 * 2**20
     temporary: int = 64 * 2**20
+
+    def after(self, late: int) -> Limits:
+        """Return what is left to a job when others have run out of time."""
+        if late < self.patience:
+            return self
+        return replace(
+            self,
+            call_seconds=self.call_seconds / HURRY,
+            seconds=self.seconds / HURRY,
+            why=f" (less than usual, as {late} others ran out of time)",
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,9 @@ class Job:
         What the sources must define.
     calls
         Arguments; a text among them is the name of an activation: "relu", "identity" or "tanh".
+    lead
+        How many of the first sources are the release's own. They run once for all jobs that begin with the
+        same ones, in the process that no submission runs in.
     """
 
     part: str
@@ -97,6 +116,7 @@ class Job:
     wanted: Literal["calls", "value", "network", "pictures"]
     name: str = ""
     calls: tuple[Call, ...] = ()
+    lead: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,11 @@ class Outcome:
     tried: tuple[str, ...]
     seconds: float
 
+    @property
+    def late(self) -> bool:
+        """Whether the job ran out of time."""
+        return any(isinstance(value, Failure) and value.kind == "late" for value in self.values)
+
 
 def run(
     jobs: Sequence[Job],
@@ -117,6 +142,7 @@ def run(
     masked: Sequence[str] = (),
     limits: Limits = Limits(),
     data: Path | None = None,
+    late: int = 0,
 ) -> dict[str, Outcome]:
     """Run jobs of one submission in the box, one after the other.
 
@@ -130,6 +156,8 @@ def run(
         For each job.
     data
         Folder with the data sets, which the box may read: None for the offline sample.
+    late
+        How many jobs of the submission have run out of time before.
 
     Returns
     -------
@@ -146,10 +174,11 @@ def run(
     outcomes: dict[str, Outcome] = {}
     waiting = list(jobs)
     while waiting:
-        with _box(masked, limits, data) as box:
+        with _box(masked, limits.after(late), data) as box:
             while waiting and box.usable:
                 if outcome := box.do(waiting[0]):
                     outcomes[outcome.part] = outcome
+                    late += outcome.late
                     waiting.pop(0)
     return outcomes
 
@@ -205,7 +234,9 @@ class _Coming:
     pictures: list[bytes] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
     printed: bytearray = field(default_factory=bytearray)
-    received: int = 0  # bytes, printed ones among them
+    received: int = 0  # bytes, printed ones among them, in how many pieces, and how many messages
+    pieces: int = 0
+    messages: int = 0
     rest: bytearray = field(default_factory=bytearray)  # of a message that is not whole yet
     begun: float = 0.0  # when the job began, and when the call that runs began
     call_begun: float = 0.0
@@ -232,6 +263,9 @@ class _Coming:
 
     def take_message(self, kind: bytes, message: bytes, masked: Sequence[str]) -> None:
         """Take in one message."""
+        self.messages += 1
+        if self.messages > self.wanted + runner.MOST_PICTURES + len(masked) + 3:  # it begins, fails, ends
+            raise _Stopped("malformed", "It sent more than was asked for.")
         if kind in (runner.READY, runner.END):
             self.call_begun = self.call_begun or time.monotonic()
         elif kind == runner.TRIED:
@@ -262,14 +296,15 @@ class _Coming:
 
     def outcome(self, failure: Failure) -> Outcome:
         """Return what came, with a failure in the place of all that did not."""
-        pictures = []
+        pictures: list[bytes] = []
         for picture in self.pictures:
             try:
                 pictures.append(values.picture(picture))
             except values.Malformed as reason:
                 failure = Failure("malformed", f"It sent {reason}.")
-        if sum(map(len, pictures)) > LARGEST_PICTURES:
-            pictures, failure = [], Failure("malformed", "It sent pictures of too many bytes.")
+            if sum(map(len, pictures)) > LARGEST_PICTURES:
+                pictures, failure = [], Failure("malformed", "It sent pictures of too many bytes.")
+                break
         came = self.values + [failure] * (self.wanted - len(self.values))
         if self.job.wanted == "pictures" and not came and (not pictures or self.status is None):
             came = [failure]
@@ -476,6 +511,9 @@ class _Box:
         except BlockingIOError:
             return False
         coming.received += len(content)
+        coming.pieces += 1
+        if coming.pieces > MANY_PIECES:
+            time.sleep(NAP_SECONDS)  # single bytes would keep the grader busy: let some come together
         if coming.received > self.limits.output:
             raise _Stopped("output", f"It put out more than {_size(self.limits.output)}.")
         if pipe == self.values:
@@ -493,20 +531,22 @@ class _Box:
                 raise _Stopped("late", f"The libraries were not loaded after {START_SECONDS} s.")
             return
         if now - coming.begun > limits.seconds:
-            raise _Stopped("late", f"It was not done after {limits.seconds:g} s: an endless loop?")
+            words = f"It was not done after {limits.seconds:g} s{limits.why}: an endless loop?"
+            raise _Stopped("late", words)
         calling = (
             coming.job.wanted == "calls" and 0 < coming.call_begun and len(coming.values) < coming.wanted
         )
         if calling and now - coming.call_begun > limits.call_seconds:
             call = f"`{coming.job.name}`, call {len(coming.values) + 1} of {coming.wanted},"
-            raise _Stopped("late", f"{call} was not done after {limits.call_seconds:g} s: an endless loop?")
+            words = f"{call} was not done after {limits.call_seconds:g} s{limits.why}: an endless loop?"
+            raise _Stopped("late", words)
         if now - self.seen < WATCH_SECONDS:
             return
         self.seen = now
         processes = self.processes()
         if sum(_threads(process) for process in processes) > limits.processes:
             raise _Stopped("died", f"It started more than {limits.processes} processes and was stopped.")
-        if sum(map(_resident, processes)) > limits.memory and sum(map(_own_share, processes)) > limits.memory:
+        if _take_more(processes, limits.memory):
             raise _Stopped("memory", f"It took more than {_size(limits.memory)} of memory and was stopped.")
         if processes and _files(processes[0]) > MOST_FILES:
             raise _Stopped("output", f"It made more than {MOST_FILES:,} files.")
@@ -535,6 +575,7 @@ def _order(job: Job, masked: Sequence[str]) -> bytes:
         preload += [] if {"keras", "tensorflow"} & set(masked) else ["keras"]
     order = {
         "sources": job.sources,
+        "lead": job.lead,
         "wanted": job.wanted,
         "name": job.name,
         "calls": [[_argument(one) for one in call] for call in job.calls],
@@ -594,20 +635,31 @@ def _threads(process: int) -> int:
     return 0
 
 
-def _resident(process: int) -> int:
-    """Return the bytes of memory that a process uses, counting in full what it shares."""
-    with suppress(OSError, IndexError), open(f"/proc/{process}/statm") as numbers:
-        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
+def _take_more(processes: Sequence[int], most: int) -> bool:
+    """Whether processes hold more memory than they may.
+
+    What they share, each holds in part. To find their parts, the kernel goes through their tables of pages;
+    where these are large, that takes so long that they count by themselves.
+    """
+    held = [_numbers(process, "status", "VmRSS", "VmSwap") for process in processes]
+    tables = sum(_numbers(process, "status", "VmPTE") for process in processes)
+    if tables > most // 16:
+        return True
+    if sum(held) + tables <= most:
+        return False
+    parts = [_numbers(process, "smaps_rollup", "Pss", "SwapPss") for process in processes]
+    return sum(part or whole for part, whole in zip(parts, held, strict=True)) + tables > most
 
 
-def _own_share(process: int) -> int:
-    """Return the bytes of memory that a process uses, with its share of what it shares."""
-    with suppress(OSError), open(f"/proc/{process}/smaps_rollup") as lines:
+def _numbers(process: int, file: str, *names: str) -> int:
+    """Return the sum of some lines, in bytes, of what the kernel says of a process: 0 if it says nothing."""
+    found = 0
+    with suppress(OSError), open(f"/proc/{process}/{file}", "rb") as lines:
         for line in lines:
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return _resident(process)
+            name, _, number = line.partition(b":")
+            if name.decode("latin1") in names:
+                found += 1024 * int(number.split()[0])
+    return found
 
 
 def _files(process: int) -> int:

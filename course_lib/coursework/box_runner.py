@@ -1,11 +1,12 @@
 """What runs inside the box: one process that starts, and a child of it for each job.
 
 The first process is number 1 of its own process namespace, so nothing in the box can end it; it runs no line
-of a submission. For each job it imports what the job needs, forks, waits, and ends whatever the job has left
-running. The child runs the sources and sends values through a pipe that leads out of the box, where every
-byte of it is doubted: a job may say what it likes, but only in its own name and only while it runs.
+of a submission. For each job it imports what the job needs, runs what the release itself begins with, forks,
+waits, and ends whatever the job has left running. The child runs the sources and sends values through a pipe
+that leads out of the box, where every byte of it is doubted: a job may say what it likes, but only in its own
+name and only while it runs.
 
-This file is started by its path and imports nothing of the course.
+This file is started by its path and imports of the course what describes a network.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ def serve(setting: dict[str, Any]) -> None:
     sys.meta_path.insert(0, Masked(setting["masked"]))
     import numpy as np  # noqa: F401 - once here, and every child has it
 
+    questions = types.ModuleType("course_lib.questions")  # the real one knows the answers
+    questions.__getattr__ = lambda name: nothing  # type: ignore[method-assign]
+    sys.modules["course_lib.questions"] = questions
+    begun: dict[tuple[str, ...], Notebook] = {}
     control = os.dup(1)
     os.dup2(2, 1)
 
@@ -70,6 +75,10 @@ def serve(setting: dict[str, Any]) -> None:
                 importlib.import_module(module)
             except Exception:
                 traceback.print_exc()  # the job that needs it will say so itself
+        lead = tuple(job["sources"][: job["lead"]])
+        if lead not in begun:
+            begun[lead] = Notebook(bool(setting["masked"]))
+            begun[lead].run(lead)
         before = files()
         for pipe in (setting["values"], setting["printed"]):
             os.set_blocking(pipe, True)  # an earlier job shares the pipe, and may have changed this
@@ -78,7 +87,7 @@ def serve(setting: dict[str, Any]) -> None:
             try:
                 say(begun=True)
                 os.close(control)
-                work(job, setting)
+                work(job, begun[lead], setting)
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -162,8 +171,8 @@ class Channel:
         self.send(FAILURE, json.dumps({"kind": kind, "words": words[:LONGEST_TEXT]}).encode())
 
 
-def work(job: dict[str, Any], setting: dict[str, Any]) -> None:
-    """Run one job in this process and send what comes of it."""
+def work(job: dict[str, Any], notebook: Notebook, setting: dict[str, Any]) -> None:
+    """Run one job in this process, in a notebook of which the lead has run, and send what comes of it."""
     import resource  # Linux has it; the grader reads this module everywhere
 
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -179,8 +188,7 @@ def work(job: dict[str, Any], setting: dict[str, Any]) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
     channel = Channel(setting["values"])
     watch_imports(setting["masked"], setting["hidden"], channel)
-    notebook = Notebook(job["sources"], bool(setting["masked"]))
-    notebook.run()
+    notebook.run(job["sources"][job["lead"] :], to_the_end=True)
     channel.send(READY)
     wanted, name = job["wanted"], job["name"]
     if wanted == "calls":
@@ -189,7 +197,7 @@ def work(job: dict[str, Any], setting: dict[str, Any]) -> None:
     elif wanted == "value":
         answer(channel, lambda: encode(notebook.value(name), f"`{name}` is"))
     elif wanted == "network":
-        answer(channel, lambda: (VALUE, json.dumps(described(notebook.value(name), name)).encode()))
+        answer(channel, lambda: (VALUE, json.dumps(layers(notebook.value(name), name)).encode()))
     if wanted in ("value", "pictures"):
         if wanted == "pictures" and notebook.errors[-1:] == [True]:
             channel.fail("error", notebook.said)
@@ -220,27 +228,23 @@ CELLS: dict[str, str] = {}  # the sources by the file name under which they were
 class Notebook:
     """The cells of a notebook, run one after the other in one namespace."""
 
-    def __init__(self, sources: Sequence[str], masked: bool) -> None:
-        self.sources = sources
+    def __init__(self, masked: bool) -> None:
         self.masked = masked
         self.errors: list[bool] = []  # for each cell, whether it ended in an error
         self.said = ""  # the words of the last error
         self.shown: list[bytes] = []
-        module = types.ModuleType("__main__")
-        sys.modules["__main__"] = module
-        self.namespace = vars(module)
+        self.module = types.ModuleType("__main__")
+        self.namespace = vars(self.module)
         self.namespace["__builtins__"] = builtins
         self.namespace["display"] = print
         self.namespace["get_ipython"] = Shell
-        questions = types.ModuleType("course_lib.questions")  # the real one knows the answers
-        questions.__getattr__ = lambda name: nothing  # type: ignore[method-assign]
-        sys.modules["course_lib.questions"] = questions
 
-    def run(self) -> None:
-        """Run all cells; one that ends in an error does not stop the next."""
-        for number, source in enumerate(self.sources, start=1):
-            answer = number == len(self.sources)
-            name = "the answer" if answer else f"cell {number} before the answer"
+    def run(self, sources: Sequence[str], to_the_end: bool = False) -> None:
+        """Run cells, of which the last one may be the answer; one that ends in an error stops none."""
+        sys.modules["__main__"] = self.module
+        for number, source in enumerate(sources, start=1):
+            answer = to_the_end and number == len(sources)
+            name = "the answer" if answer else f"cell {len(self.errors) + 1} before the answer"
             CELLS[f"<{name}>"] = source
             if answer:
                 self.start_of_answer()
@@ -450,40 +454,21 @@ def plain(value: Any) -> bool:
     return type(value) is bool or (type(value) is float and math.isfinite(value))
 
 
-def described(model: Any, name: str) -> list[dict[str, Any]]:
-    """Return the layers of a Keras model as plain data: type, output, parameters, activation.
+def layers(model: Any, name: str) -> list[dict[str, Any]]:
+    """Return the layers of a Keras model as plain data."""
+    from course_lib.layers import described
 
-    An activation layer of its own counts as part of the layer before it.
-    """
     keras = sys.modules.get("keras")
     if keras is None or not isinstance(model, keras.Model):
         raise Unfit("malformed", f"`{name}` is not a Keras model: it is of type {type(model).__name__}.")
-    layers: list[dict[str, Any]] = []
-    for layer in model.layers:
-        kind = type(layer).__name__
-        if kind == "InputLayer":
-            continue
-        activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        if kind in ("Activation", "ReLU", "Softmax") and layers:
-            layers[-1]["activation"] = activation or kind.lower()
-            continue
-        try:
-            shape = [None if size is None else int(size) for size in layer.output.shape[1:]]
-        except (AttributeError, ValueError):
-            raise Unfit(
-                "malformed",
-                f"The layers of `{name}` have no sizes yet: begin with keras.Input, which says how large an"
-                " image is.",
-            ) from None
-        layers.append(
-            {
-                "layer": kind,
-                "shape": shape,
-                "parameters": int(layer.count_params()),
-                "activation": "" if activation == "linear" else activation,
-            }
-        )
-    return layers
+    try:
+        return described(model)
+    except (AttributeError, TypeError, ValueError):
+        raise Unfit(
+            "malformed",
+            f"The layers of `{name}` have no sizes yet: begin with keras.Input, which says how large an image"
+            " is.",
+        ) from None
 
 
 # Masked packages --------------------------------------------------------------------------------------------

@@ -19,25 +19,42 @@ COURSE = Path(course_lib.__file__).parent
 NOBODY = 65534
 NEVER = ("course_lib.coursework", "course_lib.questions", "course_lib.book")  # solutions, cases, the grader
 
-# System calls that no answer needs and that would reach around a limit (memory that belongs to no process),
-# into another process, out of the box, or into seldom used corners of the kernel. Numbers: x86_64, aarch64.
+# System calls that no answer needs and that would reach around a limit (memory that no process is seen to
+# hold), into another process, out of the box, or into seldom used corners of the kernel. Numbers: x86_64,
+# aarch64.
 REFUSED = {
     "socket": (41, 198),
+    "socketpair": (53, 199),
+    "splice": (275, 76),
+    "tee": (276, 77),
+    "vmsplice": (278, 75),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
     "msgget": (68, 186),
     "semget": (64, 190),
     "mq_open": (240, 180),
+    "io_setup": (206, 0),
+    "io_uring_setup": (425, 425),
+    "userfaultfd": (323, 282),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
     "pidfd_getfd": (438, 438),
-    "io_uring_setup": (425, 425),
-    "userfaultfd": (323, 282),
+    "kcmp": (312, 272),
+    "setpriority": (141, 140),  # of the first process, whose children the next jobs are
+    "ioprio_set": (251, 30),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+    "sched_setaffinity": (203, 122),
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "fanotify_init": (300, 262),
+    "syslog": (103, 116),
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
@@ -55,7 +72,14 @@ REFUSED = {
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
 }
-CLONE, CLONE3, NEW_NAMESPACES = (56, 220), 435, 0x7E020000
+# Calls that are refused if an argument (counted from 0) has one of some bits: new namespaces; memory that is
+# shared or comes in huge pages, for it outlives its place in a process; the limits of another process.
+PARTLY_REFUSED = {
+    "clone": ((56, 220), 0, 0x7E020000),
+    "mmap": ((9, 222), 3, 0x00040001),
+    "prlimit64": ((302, 261), 0, 0xFFFFFFFF),
+}
+CLONE3 = 435
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the numbers, what seccomp says
 
 
@@ -219,20 +243,21 @@ def font_list() -> str:
 
 
 def system_call_filter() -> bytes:
-    """Return the program by which the kernel refuses the calls of `REFUSED`: "operation not permitted".
+    """Return the program by which the kernel refuses calls: "operation not permitted".
 
-    A classic BPF program as `seccomp(2)` takes it: load a word, compare it, jump, return.
+    A classic BPF program as `seccomp(2)` takes it: load a word, compare it, jump over some steps, answer. Of
+    `clone3` it says that there is no such call: the C library then takes `clone`.
     """
     column, architecture = MACHINES[platform.machine()]
-    load, equal, at_least, any_of, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    load, equal, at_least, any_of, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, unknown, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-    numbers = [pair[column] for pair in REFUSED.values()]
-    end = 7 + len(numbers)  # where the answers stand: to allow, to refuse, to know nothing of, to look closer
-    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, kill), (load, 0, 0, 0)]
-    program.append((at_least, end + 1 - 5, 0, 0x40000000))  # the second numbering of x86_64
-    program.append((equal, end + 2 - 6, 0, CLONE3))  # its flags can't be seen; the C library then takes clone
-    program.append((equal, end + 3 - 7, 0, CLONE[column]))
-    program += [(equal, end + 1 - place, 0, number) for place, number in enumerate(numbers, start=8)]
-    program += [(give, 0, 0, allow), (give, 0, 0, refuse), (give, 0, 0, unknown)]
-    program += [(load, 0, 0, 16), (any_of, 0, 1, NEW_NAMESPACES), (give, 0, 0, refuse), (give, 0, 0, allow)]
+    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, kill), (load, 0, 0, 0)]
+    program += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, refuse)]  # the second numbering of x86_64
+    program += [(equal, 0, 1, CLONE3), (answer, 0, 0, unknown)]  # its flags can't be seen
+    for numbers in REFUSED.values():
+        program += [(equal, 0, 1, numbers[column]), (answer, 0, 0, refuse)]
+    for numbers, argument, bits in PARTLY_REFUSED.values():
+        program += [(equal, 0, 4, numbers[column]), (load, 0, 0, 16 + 8 * argument)]
+        program += [(any_of, 0, 1, bits), (answer, 0, 0, refuse), (answer, 0, 0, allow)]
+    program.append((answer, 0, 0, allow))
     return b"".join(struct.pack("=HBBI", *step) for step in program)

@@ -14,8 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from course_lib.coursework.ledger import Ledger, Submission
 from course_lib.coursework.mark import without_marker
-from course_lib.coursework.marks import Total, counted, opened, plain, questions, replaced, total
-from course_lib.questions.question import Part, RubricItem
+from course_lib.coursework.marks import Total, counted, given_to, opened, plain, questions, total
+from course_lib.coursework.vary import told
+from course_lib.files import write
+from course_lib.questions.question import Part
 
 HERE = Path(__file__).parent / "marking"
 KINDS = {
@@ -44,8 +46,7 @@ def feedback(out: Path) -> list[Path]:
         pages = []
         for student, submission in counted(ledger).items():
             pages.append(folder / file_name(student))
-            with replaced(pages[-1]) as file:
-                file.write(page(ledger, submission))
+            write(pages[-1], page(ledger, submission).encode(), private=True)
     print(f"{len(pages)} pages in {folder}")
     return pages
 
@@ -75,7 +76,7 @@ class PartPage:
     points: float | None
     waiting: str
     messages: tuple[str, ...]
-    rubric: tuple[tuple[bool, RubricItem], ...]
+    rubric: tuple[tuple[bool, str, float], ...]
     comment: str
     warning: str
     source: str
@@ -104,6 +105,7 @@ def page(ledger: Ledger, submission: Submission) -> str:
     asked, points = questions(ledger), total(ledger, submission)
     return template().render(
         submission=submission,
+        own=told(given_to(ledger, submission)).replace("Numbers of their own", "Your own numbers"),
         task=ledger.about("task").replace("-", " "),
         version=ledger.about("version"),
         questions=[
@@ -120,15 +122,23 @@ def judged(ledger: Ledger, submission: Submission, part: Part, total: Total) -> 
     answer = ledger.answers(submission.id).get(part.id)
     result = ledger.results(submission.id).get(part.id) if submission.status == "graded" else None
     mark = ledger.marks(submission.id).get(part.id)
+    given = given_to(ledger, submission)
+    warning = answer.warning if answer else ""
+    messages = result.messages if result else ()
     return PartPage(
         title=KINDS[part.kind],
         of=part.points,
         points=total.points[part.id],
         waiting="not graded yet" if part.automatic else "not marked yet",
-        messages=result.messages if result else (),
-        rubric=tuple((number in mark.items, item) for number, item in enumerate(part.rubric)) if mark else (),
+        messages=tuple(dict.fromkeys(messages)),
+        rubric=tuple(
+            (number in mark.items, item.text_for(given), item.points)
+            for number, item in enumerate(part.rubric)
+        )
+        if mark and mark.items is not None
+        else (),
         comment=mark.comment if mark else "",
-        warning=answer.warning if answer else "",
+        warning=warning if not any(warning in message for message in messages) else "",
         source=without_marker(answer.source) if answer else "",
         prose=part.kind == "text",
         pictures=tuple(base64.b64encode(png).decode() for png in ledger.pictures(submission.id, part.id)),

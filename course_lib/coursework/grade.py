@@ -22,16 +22,21 @@ from course_lib.cache import cache_folder
 from course_lib.coursework import box
 from course_lib.coursework.answers import Extracted, Notebook, extract, read
 from course_lib.coursework.ledger import Ledger, Mark, Submission
-from course_lib.coursework.marks import opened, questions, total, write_table
+from course_lib.coursework.marks import opened, questions, total
 from course_lib.coursework.plan import Edition, Entry, Plan, Work, cases_digest, only, plan_for
 from course_lib.coursework.release import Release, release_in, released
 from course_lib.coursework.secret import secret_digest
-from course_lib.coursework.submissions import File, Found, Refused, Submissions, find, printable
-from course_lib.coursework.vary import students_in
+from course_lib.coursework.submissions import File, Found, Refused, Submissions, find, printable, storable
+from course_lib.coursework.tables import write_table
+from course_lib.coursework.vary import MINE, students_in
 from course_lib.editions import ANSWER_MARKER
 from course_lib.questions import PARTS, TASKS
 from course_lib.questions.variation import ASSIGNED, varied
 
+NOBODYS = (
+    "it seems to have numbers of its own, but names no student: judged by those of the book, which may be"
+    " wrong. Give its release with --release"
+)
 MOST_NOTEBOOKS = 10  # that are read of one hand-in
 MNIST = ("mnist.npz",)
 CIFAR10 = ("cifar10.npz", "cifar-10-batches-py", "cifar-10-python.tar.gz")
@@ -46,8 +51,6 @@ def grade(
     secret: bytes,
     workers: int | None = None,
     releases: Sequence[Path] = (),
-    data: Path | None = None,
-    rerun: bool = False,
     scheduler: str | None = None,
 ) -> None:
     """Grade what was handed in; what has been graded before, and has not changed since, stays as it is.
@@ -67,10 +70,6 @@ def grade(
     releases
         Folders of earlier releases, whose submissions are graded too, besides those of the present one. If
         one gave each student numbers of their own, a hand-in of it is judged by the numbers of its student.
-    data
-        The folder with the data sets for the box: by default where `course_lib.data` finds them.
-    rerun
-        Grade everything anew.
     scheduler
         The address of a Dask scheduler, whose workers do the work then.
 
@@ -107,17 +106,20 @@ def grade(
         students = {one.student for one in came.found}
         print(f"{len(came.found)} hand-ins of {len(students)} students ({came.kind}).")
         entries = _take_in(ledger, submissions, came.found, task, assigned)
+        _say_who_else(ledger, submissions, out)
         own = {one.edition.version for one in entries if one.edition.given != ASSIGNED}
         if own - set(assigned.students):
             print(
                 "Some notebooks have numbers of their own. Give their release with --release: it says whose."
             )
-        pending = _pending(ledger, entries, secret, rerun)
+        pending = _pending(ledger, entries, secret)
         here = box.why_not() if not scheduler else ""
-        if pending and here:
+        if entries and not pending:
+            print("Nothing is left to run: all of it was graded before, and nothing has changed since.")
+        elif pending and here:
             print(f"Nothing is run: {here} Written answers can be marked.")
         elif pending:
-            work = Work(secret, _with_data(data or _data_folder(), task))
+            work = Work(secret, _with_data(_data_folder(), task))
             waiting = {plan.submission for plan in pending}
             versions = {one.edition.version for one in entries if one.submission in waiting}
             _try_solutions([assigned.editions[version] for version in versions], work, scheduler)
@@ -134,7 +136,11 @@ def status(out: Path) -> None:
         counting = ledger.submissions("graded", "waiting", "failed")
         marks = [ledger.marks(one.id) for one in counting]
         for part in (part for question in asked for part in question.parts if not part.automatic):
-            print(f"  {part.id}: {sum(part.id in one for one in marks)} of {len(marks)} marked")
+            there = [one[part.id] for one in marks if part.id in one]
+            words = sum(mark.items is None and bool(mark.comment) for mark in there)
+            done = sum(mark.items is not None for mark in there)
+            said = f", and {words} commented, with no points yet" if words else ""
+            print(f"  {part.id}: {done} of {len(marks)} marked{said}")
 
 
 # What was handed in -----------------------------------------------------------------------------------------
@@ -178,7 +184,8 @@ class _Assigned:
             said = ", which the notebook alone says: the release names no such student as the hand-in"
         whose = whose or named
         if not whose:
-            return self.editions[version], ""
+            seems_own = any(MINE in cell.source for cell in notebook.cells)
+            return self.editions[version], NOBODYS if seems_own else ""
         edition = Edition.of(self.releases[version], varied(self.secret, whose))
         return edition, f"its numbers are those of {printable(whose)}{said}"
 
@@ -260,12 +267,24 @@ def _take_in(
             known = (one.student, one.source, one.digest) in graded
             number = _enter(ledger, folder, one, "graded" if known else "waiting", note, answers)
             entries[number] = Entry(number, edition, answers, one.files)
+            own = json.dumps(edition.given) if edition.given != ASSIGNED else ""
+            ledger.note_about(f"given {number}", own)
             for file, content in left.items():
                 digest = hashlib.sha256(content).hexdigest()
                 ledger.add_submission(one.student, file, digest, "superseded", "another notebook counts", ())
     _settle(ledger, {*entries, *failed})
     counting = {one.id for one in ledger.submissions("waiting", "graded", "failed")}
     return [entry for number, entry in entries.items() if number in counting]
+
+
+def _say_who_else(ledger: Ledger, folder: Path, out: Path) -> None:
+    """Say whose hand-ins count that came from another folder: one may have been meant for another `out`."""
+    others: dict[str, set[str]] = {}
+    for one in ledger.submissions("waiting", "graded", "failed"):
+        others.setdefault(ledger.about(f"folder {one.id}"), set()).add(one.student)
+    others.pop(str(folder.resolve()), None)
+    for place, students in others.items():
+        print(f"{out} holds hand-ins of {len(students)} students from {place}, too, and they count.")
 
 
 def _enter(
@@ -355,7 +374,10 @@ def _chosen(
         version = list(editions)[-1]
         notes.append("the notebook says no version; taken for the present one")
     if version not in editions:
-        raise Refused(f"made for version {printable(version)}; this grading is of {', '.join(editions)}")
+        raise Refused(
+            f"made for version {printable(version)}; this grading is of {', '.join(editions)}. If it was"
+            " released by you, give that release too, with --release"
+        )
     return notebook, version, "; ".join(notes + reasons), {f.path: content for f, _, content in left}
 
 
@@ -377,7 +399,7 @@ def _holds_answers(notebook: Notebook, editions: Mapping[str, Edition]) -> bool:
 # What is to be done -----------------------------------------------------------------------------------------
 
 
-def _pending(ledger: Ledger, entries: Sequence[Entry], secret: bytes, rerun: bool) -> list[Plan]:
+def _pending(ledger: Ledger, entries: Sequence[Entry], secret: bytes) -> list[Plan]:
     """Return what is to be done, and let wait what has something to be done."""
     plans = []
     notes = {one.id: one.note for one in ledger.submissions()}
@@ -387,7 +409,7 @@ def _pending(ledger: Ledger, entries: Sequence[Entry], secret: bytes, rerun: boo
         except Exception as error:
             _fail(ledger, entry.submission, error)
             continue
-        done = {} if rerun else {part: one.key for part, one in ledger.results(entry.submission).items()}
+        done = {part: one.key for part, one in ledger.results(entry.submission).items()}
         plan = only(plan, [part for part, key in plan.keys.items() if done.get(part) != key])
         if plan.keys:
             plans.append(plan)
@@ -555,8 +577,7 @@ def _fail(ledger: Ledger, submission: int, error: BaseException) -> None:
 
 def _own_mistake(error: BaseException) -> str:
     """Say that the grader, and not the submission, has failed: the next run tries again."""
-    words = f"the grader failed: {type(error).__name__}: {error}".split("\n")[0][:500]
-    return words.encode("utf8", "replace").decode()
+    return storable(f"the grader failed: {type(error).__name__}: {error}".split("\n")[0][:500])
 
 
 def _report(ledger: Ledger, out: Path, came: Submissions) -> None:
@@ -565,7 +586,7 @@ def _report(ledger: Ledger, out: Path, came: Submissions) -> None:
     for one in ledger.submissions():
         points = total(ledger, one).total if one.status == "graded" else ""
         rows.append((one.student, one.source, one.status, points, one.note))
-        if one.status in ("refused", "failed", "superseded"):
+        if one.status in ("refused", "failed", "superseded") or NOBODYS in one.note:
             print(f"  {one.status}: {printable(f'{one.student} ({one.source}): {one.note}')}")
     for name, other in sorted({(one.student, one.alike) for one in came.found if one.alike}):
         print(f"  two students' names differ in case alone: {printable(name)}, {printable(other)}")

@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS marks (    -- what a person decided; the newest row c
     id INTEGER PRIMARY KEY,
     submission INTEGER NOT NULL REFERENCES submissions(id),
     part TEXT NOT NULL,
-    items TEXT NOT NULL,              -- a JSON list: the fulfilled rubric items, counted from 0
+    items TEXT NOT NULL,              -- a JSON list: the fulfilled rubric items, counted from 0; or null
     comment TEXT NOT NULL DEFAULT '',
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
@@ -104,11 +104,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Mark:
-    """What a person decided on one part: which rubric items are fulfilled, and a comment."""
+    """What a person decided on one part: which rubric items are fulfilled, and a comment.
+
+    As long as `items` is None, there is a comment alone, and no points yet.
+    """
 
     submission: int
     part: str
-    items: tuple[int, ...]
+    items: tuple[int, ...] | None
     comment: str
 
 
@@ -296,7 +299,11 @@ class Ledger:
             " (SELECT MAX(id) FROM marks WHERE submission = m.submission AND part = m.part)",
             (submission,),
         )
-        return {row[1]: Mark(row[0], row[1], tuple(json.loads(row[2])), row[3]) for row in rows}
+        found = {}
+        for number, part, written, comment in rows:
+            items = json.loads(written)
+            found[part] = Mark(number, part, None if items is None else tuple(items), comment)
+        return found
 
     def write_mark(self, mark: Mark) -> None:
         """Write a mark; the earlier ones stay below it, for undo."""

@@ -20,7 +20,9 @@ from typing import Any
 import nbformat
 
 from course_lib.coursework.ledger import Ledger, Mark, Submission
-from course_lib.coursework.marks import counted, opened, questions
+from course_lib.coursework.marks import counted, given_to, opened, questions
+from course_lib.coursework.submissions import storable
+from course_lib.coursework.vary import told, with_numbers_of
 from course_lib.editions import ANSWER_MARKER, CHAPTERS, FOLDER, part_of
 from course_lib.questions.question import Part
 
@@ -42,6 +44,10 @@ HEADERS = {
 LARGEST_REQUEST = 1024 * 1024
 LONGEST_COMMENT = 10_000
 WRAPPED = re.compile(r"(?<!\n)\n(?![\n\-*|$\d])")  # the end of a line within a paragraph
+QUESTION = re.compile(
+    r"^:{3,}\{admonition\} Question (\d\.\d).*\n:class: question\n(.*?)\n:{3,}$", re.MULTILINE | re.DOTALL
+)
+NO_MODEL: dict[str, Any] = {"text": "", "pictures": []}
 FENCE = re.compile(r"^:{3,}.*\n?", re.MULTILINE)  # the chapters fold their model answers
 
 
@@ -95,6 +101,7 @@ class Desk:
         self.parts_of = {question.id: question.parts for question in asked}
         self.parts = {part.id: part for question in asked for part in question.parts if not part.automatic}
         self.models = model_answers(self.ledger.about("task"))
+        self.asked = questions_asked(self.ledger.about("task"))
 
     # What the page asks for
 
@@ -107,7 +114,7 @@ class Desk:
                 "kind": part.kind,
                 "points": part.points,
                 "rubric": [{"text": item.text, "points": item.points} for item in part.rubric],
-                "model": self.models.get(part.id),
+                "pictures": self.models.get(part.id, NO_MODEL)["pictures"],
             }
             for part in self.parts.values()
         ]
@@ -144,7 +151,12 @@ class Desk:
         answer = self.ledger.answers(submission).get(part_id)
         beside = [one.id for one in self.parts_of[part.question] if one.id != part_id]
         results = self.ledger.results(submission)
+        given = given_to(self.ledger, handed_in)
         return {
+            "asked": with_numbers_of(self.asked.get(part.question, ""), given),
+            "own": told(given),
+            "rubric": [item.text_for(given) for item in part.rubric],
+            "model": with_numbers_of(self.models.get(part_id, NO_MODEL)["text"], given),
             "text": without_marker(answer.source) if answer else "",
             "warning": (answer.warning if answer else "") or failed,
             "answered": self.answered(submission, part_id),
@@ -185,7 +197,8 @@ class Desk:
             if present not in (wish.get("seen"), wanted):
                 return {"written": False, "mark": present}
             if present != wanted:
-                self.ledger.write_mark(Mark(submission, part.id, tuple(items), comment))
+                decided = None if items is None else tuple(items)
+                self.ledger.write_mark(Mark(submission, part.id, decided, comment))
         return {"written": True, "mark": wanted}
 
     def undo(self, wish: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +265,9 @@ class Desk:
     def mark(self, submission: int, part_id: str) -> dict[str, Any] | None:
         """Return the mark of an answer as the page writes it."""
         mark = self.ledger.marks(submission).get(part_id)
-        return {"items": list(mark.items), "comment": mark.comment} if mark else None
+        if mark is None:
+            return None
+        return {"items": mark.items if mark.items is None else list(mark.items), "comment": mark.comment}
 
     def answered(self, submission: int, part_id: str) -> bool:
         """Tell whether a student changed anything in a cell: the ledger has "" where not."""
@@ -293,26 +308,33 @@ def model_answers(task: str) -> dict[str, dict[str, Any]]:
     return models
 
 
+def questions_asked(task: str) -> dict[str, str]:
+    """Return the text of each question, as it stands in the chapters."""
+    asked: dict[str, str] = {}
+    for chapter in CHAPTERS[task]:
+        path = FOLDER / task / f"{chapter}.ipynb"
+        for cell in nbformat.read(path, as_version=4).cells if path.exists() else []:
+            found = QUESTION.findall(cell.source)
+            asked |= {number: WRAPPED.sub(" ", text).replace("`", "") for number, text in found}
+    return asked
+
+
 def without_marker(source: str) -> str:
     """Return an answer without the lines that say whose cell it is."""
     lines = [line for line in source.split("\n") if not ANSWER_MARKER.match(line.strip())]
     return "\n".join(lines).strip("\n")
 
 
-def read_mark(part: Part, wish: dict[str, Any]) -> tuple[list[int], str]:
-    """Return the items and the comment of a request, or refuse it."""
+def read_mark(part: Part, wish: dict[str, Any]) -> tuple[list[int] | None, str]:
+    """Return the items, None if none was decided on, and the comment of a request, or refuse it."""
     items, comment = wish.get("items"), wish.get("comment")
     known = range(len(part.rubric))
-    if not isinstance(items, list) or not all(type(item) is int and item in known for item in items):
+    listed = isinstance(items, list) and all(type(item) is int and item in known for item in items)
+    if not listed and ("items" not in wish or items is not None):
         raise Rejected(HTTPStatus.BAD_REQUEST, f"items: a list of numbers below {len(part.rubric)}")
     if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
         raise Rejected(HTTPStatus.BAD_REQUEST, f"comment: at most {LONGEST_COMMENT} characters")
-    return sorted(set(items)), storable(comment)
-
-
-def storable(words: str) -> str:
-    """Return words without lone surrogates, which JSON can carry and SQLite can't."""
-    return words.encode(errors="replace").decode()
+    return None if items is None else sorted(set(items)), storable(comment)
 
 
 # The server -------------------------------------------------------------------------------------------------

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
-import os
 import re
-import sys
-import tempfile
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, TextIO, TypeAlias
+from typing import Literal, TypeAlias
 
 from course_lib.coursework.ledger import Ledger, Mark, Submission
 from course_lib.coursework.submissions import printable
+from course_lib.coursework.tables import write_table
 from course_lib.questions import TASKS
 from course_lib.questions.question import Part, Question
+from course_lib.questions.variation import ASSIGNED, Variation
 
 NAMES = {"csv": "marks.csv", "canvas": "marks-canvas.csv", "moodle": "marks-moodle.csv"}
 # What Canvas puts before the assignments, and wants to find there again.
@@ -36,7 +34,6 @@ WHERE = {
 LONGEST_LIST = 10  # students named in an error
 
 Row: TypeAlias = list[str | float]
-Say: TypeAlias = Callable[[str], None]
 
 
 # What a submission has --------------------------------------------------------------------------------------
@@ -103,14 +100,25 @@ def total(ledger: Ledger, submission: Submission) -> Total:
     return Total(points)
 
 
-def marked(part: Part, mark: Mark, submission: Submission) -> float:
-    """Return the points of the rubric items that a person found fulfilled."""
+def marked(part: Part, mark: Mark, submission: Submission) -> float | None:
+    """Return the points of the rubric items that a person found fulfilled: None where only words stand."""
+    if mark.items is None:
+        return None
     if unknown := [item for item in mark.items if item not in range(len(part.rubric))]:
         raise ValueError(
             f"{printable(submission.student)} was marked with item {unknown[0]} of {part.id}, whose rubric"
             f" has {len(part.rubric)}, counted from 0: mark it again"
         )
     return added(part.rubric[item].points for item in set(mark.items))
+
+
+def given_to(ledger: Ledger, submission: Submission) -> Variation:
+    """Return the digit, kernel and biases by which a submission is judged."""
+    own = ledger.about(f"given {submission.id}")
+    if not own:
+        return ASSIGNED
+    image, kernel, bias, last_bias = json.loads(own)
+    return Variation(image, tuple(map(tuple, kernel)), bias, last_bias)
 
 
 def questions(ledger: Ledger) -> tuple[Question, ...]:
@@ -147,92 +155,13 @@ def plain(points: float) -> float:
     return int(points) if float(points).is_integer() else points
 
 
-# Tables that are safe to open -------------------------------------------------------------------------------
-
-
-def defused(cell: str | float) -> str | float:
-    """Return a cell of a table such that no spreadsheet takes it for a formula.
-
-    What starts with =, +, - or @, with a tab or with the end of a line gets an apostrophe in front, as OWASP
-    advises (https://owasp.org/www-community/attacks/CSV_Injection); so does what starts so after quotes,
-    blanks and invisible characters, or with another form of these signs, such as the full-width one. The same
-    goes for what follows a semicolon, a tab or the end of a line: a spreadsheet that parts cells by
-    semicolons would start a new one there.
-
-    Examples
-    --------
-    >>> defused("=1+1"), defused("Ada;=1+1"), defused(-1.5), defused("-")
-    ("'=1+1", "Ada;'=1+1", -1.5, '-')
-    """
-    if not isinstance(cell, str) or cell == "-":  # how Moodle writes "nothing"
-        return cell
-    pieces = re.split(r"([;\t\r\n\0])", cell)
-    safe = "".join("'" + piece if looks_like_formula(piece) else piece for piece in pieces)
-    return "'" + safe if safe[:1] in tuple("\t\r\n\0") else safe
-
-
-def looks_like_formula(text: str) -> bool:
-    """Tell whether the first character that counts is one that starts a formula."""
-    first = next((character for character in text if not transparent(character)), "")
-    return unicodedata.normalize("NFKC", first)[:1] in tuple("=+-@")
-
-
-def transparent(character: str) -> bool:
-    """Tell whether what comes after a character may still be taken for the start of the cell."""
-    invisible = unicodedata.category(character) in ("Cc", "Cf", "Pi", "Pf")  # or a typographic quote
-    return invisible or character.isspace() or character in "\"'`´"
-
-
-def write_table(file: Path | TextIO, rows: Iterable[Sequence[str | float]], *, for_excel: bool) -> None:
-    """Write a table, every text in quotes, every formula defused.
-
-    Parameters
-    ----------
-    file
-        A path is replaced as a whole or not at all.
-    rows
-        The cells. Numbers stay numbers.
-    for_excel
-        Whether a file starts with a byte order mark, from which Excel knows that it is UTF-8. Behind one
-        Canvas would not find its first column.
-    """
-    with (
-        replaced(file, "utf-8-sig" if for_excel else "utf-8")
-        if isinstance(file, Path)
-        else kept(file) as text
-    ):
-        writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerows([defused(cell) for cell in row] for row in rows)
-
-
-@contextmanager
-def replaced(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """Open a file that takes the place of `path` when all is written; its owner alone can read it."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(number, "w", encoding=encoding, newline="") as new:
-            yield new
-            new.flush()
-            os.fsync(number)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-@contextmanager
-def kept(text: TextIO) -> Iterator[TextIO]:
-    """Leave a stream open that another opened."""
-    yield text
-
-
 # The formats ------------------------------------------------------------------------------------------------
 
 
 def marks(
     out: Path,
     format: Literal["csv", "canvas", "moodle"] = "csv",
-    file: Path | TextIO | None = None,
+    file: Path | None = None,
     *,
     gradebook: Path | None = None,
     column: str = "",
@@ -264,8 +193,7 @@ def marks(
     tuple of str
         The students that have a submission and no row in the gradebook.
     """
-    file = file if file is not None else out / NAMES[format]
-    say = partial(print, file=sys.stderr if file is sys.stdout else sys.stdout)
+    file = file or out / NAMES[format]
     with opened(out) as ledger:
         asked = questions(ledger)
         submissions = counted(ledger)
@@ -287,20 +215,19 @@ def marks(
             )
         fill = {"canvas": canvas_table, "moodle": moodle_table}[format]
         sums = {student: one.total for student, one in totals.items()}
-        rows, unmatched = fill(read_table(gradebook), column, sums, maximum(asked), say)
+        rows, unmatched = fill(read_table(gradebook), column, sums, maximum(asked))
     write_table(file, rows, for_excel=format == "csv")
 
     refused = {student: one for student, one in submissions.items() if one.status == "refused"}
     for student, one in refused.items():
-        say(f"refused, for you to decide: {printable(student)}: {printable(one.note)}")
+        print(f"refused, for you to decide: {printable(student)}: {printable(one.note)}")
     if unfinished:
-        say(f"provisional: {len(unfinished)} totals, as parts are not graded or not marked yet")
+        print(f"provisional: {len(unfinished)} totals, as parts are not graded or not marked yet")
     for student in unmatched:
-        say(
+        print(
             f"no row of its own in the gradebook: {printable(student)}, {plain(totals[student].total)} points"
         )
-    where = file if isinstance(file, Path) else "the output"
-    say(f"{len(totals)} students, {len(unmatched)} of them in no row: {where}")
+    print(f"{len(totals)} students, {len(unmatched)} of them in no row: {file}")
     return unmatched
 
 
@@ -330,7 +257,7 @@ def own_table(
 
 
 def canvas_table(
-    table: list[list[str]], column: str, totals: dict[str, float], most: float, say: Say
+    table: list[list[str]], column: str, totals: dict[str, float], most: float
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Return the gradebook of Canvas with one assignment filled in, and the students that it lacks.
 
@@ -356,9 +283,9 @@ def canvas_table(
     possible = [row[wanted[0]] for row in about if "Points Possible" in row[0]]
     check_maximum(possible[0] if possible else "", most, header[wanted[0]], "Canvas")
     who, unmatched = matched(totals, rows)
-    say(f"without a submission: {len(rows) - len(who)} of {len(rows)} in the gradebook, left out")
+    print(f"without a submission: {len(rows) - len(who)} of {len(rows)} in the gradebook, left out")
     for number in [number for number in who if rows[number][wanted[0]].strip().upper() == "EX"]:
-        say(f"excused in Canvas, left out: {printable(who.pop(number))}")
+        print(f"excused in Canvas, left out: {printable(who.pop(number))}")
     columns = [*student, wanted[0]]
     filled: list[Row] = [[row[at] for at in columns] for row in [header, *about]]
     filled += [
@@ -370,7 +297,7 @@ def canvas_table(
 
 
 def moodle_table(
-    table: list[list[str]], column: str, totals: dict[str, float], most: float, say: Say
+    table: list[list[str]], column: str, totals: dict[str, float], most: float
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Return the grading worksheet of Moodle with the grades filled in, and the students that it lacks.
 
@@ -390,7 +317,7 @@ def moodle_table(
     for row in rows.values():
         check_maximum(row[grade + 1] if len(row) > grade + 1 else "", most, "the assignment", "Moodle")
     who, unmatched = matched(totals, rows)
-    say(f"without a submission: {len(rows) - len(who)} of {len(rows)} in the worksheet, left as they are")
+    print(f"without a submission: {len(rows) - len(who)} of {len(rows)} in the worksheet, left as they are")
     end = header.index("Last modified (grade)") + 1 if "Last modified (grade)" in header else len(header)
     filled: list[Row] = [[*header[:end]]]
     for number, row in rows.items():

@@ -27,7 +27,6 @@ class _Unit:
 def needed(
     sources: Sequence[str],
     answer: str,
-    wants: Collection[str] = (),
     *,
     blocks: Collection[int] = (),
     unavailable: Collection[str] = (),
@@ -44,8 +43,6 @@ def needed(
         The cells before the answer.
     answer
         The answer's own cell.
-    wants
-        Names that are needed besides those that the answer uses.
     blocks
         The positions of cells that stay or go as a whole.
     unavailable
@@ -69,7 +66,7 @@ def needed(
     if not asking:
         return []
     modules = {name for _, unit in units for name in unit.imports}
-    now = asking[0].uses | set(wants)
+    now = asking[0].uses
     always = asking[0].uses_later - asking[0].replaces
     while True:  # a function reads a name when it is called: any earlier value may be the one
         kept: list[tuple[int, _Unit]] = []

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,10 @@ import numpy as np
 from course_lib.coursework import box
 from course_lib.coursework.answers import Extracted, Notebook, read
 from course_lib.coursework.box import Job
+from course_lib.coursework.images import labels
 from course_lib.coursework.ledger import Result
 from course_lib.coursework.needed import needed
-from course_lib.coursework.release import Release, labels
+from course_lib.coursework.release import Release
 from course_lib.coursework.submissions import File, Refused
 from course_lib.coursework.vary import varied_notebook
 from course_lib.questions import PARTS, grading, judgement
@@ -34,6 +36,8 @@ from course_lib.questions.question import Part
 from course_lib.questions.variation import ASSIGNED, Variation
 
 JUDGING = (judgement, grading)  # whoever changes these changes marks: everything is graded anew then
+LONGEST_CODE = 20_000  # characters; those of the chapters have less than a tenth of it
+TOO_LONG = "Not run: it has {:,} characters, and at most {:,} are taken. Leave out what it doesn't need."
 ANSWER_CELLS = "Answer cells alone are taken along: what an answer needs must stand in one."
 WANTED = {"function": "calls", "value": "value", "network": "network", "plot": "pictures"}
 CARRIED = "An error counts once: with right answers before it, this one is worth {:g} of {:g} points."
@@ -103,15 +107,18 @@ def plan_for(entry: Entry, secret: bytes) -> Plan:
     edition = entry.edition
     plan = Plan(entry.submission, edition.given, {})
     asked = {cell.grade_id for cell in edition.student.cells}
-    answers = {part: one.source for part, one in entry.answers.items() if one.source}
+    answers = {
+        part: one.source
+        for part, one in entry.answers.items()
+        if one.source and (PARTS[part].kind not in WANTED or len(one.source) <= LONGEST_CODE)
+    }
     for part in (part for part in PARTS.values() if part.id in asked):
         decides: list[object] = [grader(), edition.version, part.id, part.kind, part.points, part.name]
         if part.kind == "predictions":
             plan.predictions[part.id] = _predictions(part, entry.files)
             decides += [plan.predictions[part.id], part.accuracy, secret]
         elif part.kind in WANTED and part.id not in answers:
-            warning = entry.answers[part.id].warning
-            plan.unanswered[part.id] = f"Not answered: {warning}." if warning else "Not answered."
+            plan.unanswered[part.id] = _why_nothing_runs(entry.answers[part.id])
             decides.append(plan.unanswered[part.id])
         elif part.kind in WANTED:
             job = _job(part, edition.student, answers, secret)
@@ -125,6 +132,12 @@ def plan_for(entry: Entry, secret: bytes) -> Plan:
             continue
         plan.keys[part.id] = hashlib.sha256(repr(decides).encode()).hexdigest()
     return plan
+
+
+def _why_nothing_runs(answer: Extracted) -> str:
+    if len(answer.source) > LONGEST_CODE:
+        return TOO_LONG.format(len(answer.source), LONGEST_CODE)
+    return f"Not answered: {answer.warning}." if answer.warning else "Not answered."
 
 
 def _job(part: Part, notebook: Notebook, answers: Mapping[str, str], secret: bytes) -> Job:
@@ -141,8 +154,11 @@ def _job(part: Part, notebook: Notebook, answers: Mapping[str, str], secret: byt
             blocks.add(len(sources))
         sources.append(answers.get(cell.grade_id, cell.source))
     before = needed(sources, answers[part.id], blocks=blocks, unavailable=MASKED.get(part.id, ()))
+    theirs = {sources[place] for place in blocks}
+    lead = len(list(takewhile(lambda source: source not in theirs, before)))
     calls = tuple(case.arguments for case in cases(part.id, secret)) if part.kind == "function" else ()
-    return Job(part.id, (*before, answers[part.id]), WANTED[part.kind], part.name, calls)  # type: ignore[arg-type]
+    wanted = WANTED[part.kind]
+    return Job(part.id, (*before, answers[part.id]), wanted, part.name, calls, lead)  # type: ignore[arg-type]
 
 
 @cache
@@ -224,7 +240,7 @@ class Work:
 
     def __call__(self, plan: Plan) -> tuple[list[Result], dict[str, tuple[bytes, ...]]]:
         """Run and judge what a plan says: the results, and the pictures by part."""
-        outcomes = self._run(plan.jobs)
+        outcomes = self._run(plan.jobs, 0)
         verdicts = {part: self._judged(part, outcome, plan) for part, outcome in outcomes.items()}
         short = [
             part
@@ -235,7 +251,8 @@ class Work:
                 else failed(outcomes[part])
             )
         ]
-        for part, outcome in self._run({part: plan.carried[part] for part in short}).items():
+        late = sum(outcome.late for outcome in outcomes.values())
+        for part, outcome in self._run({part: plan.carried[part] for part in short}, late).items():
             second = self._judged(part, outcome, plan)
             if PARTS[part].kind == "plot" and not failed(outcome):
                 outcomes[part] = outcome
@@ -262,7 +279,7 @@ class Work:
         ]
         return results, {part: outcome.pictures for part, outcome in outcomes.items()}
 
-    def _run(self, jobs: Mapping[str, Job]) -> dict[str, box.Outcome]:
+    def _run(self, jobs: Mapping[str, Job], late: int) -> dict[str, box.Outcome]:
         """Run functions where what would do their job can't be imported, and all else where it can.
 
         Hidden cases come last: a job whose words reach the student never runs in a box after them.
@@ -272,9 +289,10 @@ class Work:
         masked = sorted({module for job in functions for module in MASKED[job.part]})
         called = [*map(_public, functions), *map(_hidden, functions)]
         called = [job for job in called if job.calls]
-        came = box.run(called, masked=masked, data=self.data) if called else {}
+        came = box.run(called, masked=masked, data=self.data, late=late) if called else {}
         outcomes = {job.part: _together(came, job.part) for job in functions}
-        return outcomes | (box.run(others, data=self.data) if others else {})
+        late += sum(outcome.late for outcome in came.values())
+        return outcomes | (box.run(others, data=self.data, late=late) if others else {})
 
     def _judged(self, part_id: str, outcome: box.Outcome, plan: Plan) -> Verdict:
         part = PARTS[part_id]

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import functools
 import hashlib
-import hmac
 import importlib.metadata
 import io
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import numpy as np
 from nbformat import NotebookNode
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from course_lib.coursework.images import data_sets, released_images
+from course_lib.coursework.leaks import leaks
 from course_lib.coursework.secret import secret_digest
 from course_lib.coursework.vary import students_in, varied_notebook
-from course_lib.data import Dataset, load_cifar10, load_mnist
 from course_lib.editions import (
     ANSWER_MARKER,
     part_of,
     parts_of_function,
     student_edition,
-    tags_of,
     task_notebook,
-    without_folded,
 )
+from course_lib.files import write
 from course_lib.questions import TASKS
-from course_lib.questions.grading import cases
 from course_lib.questions.variation import varied
 
 LOCK = Path(__file__).parents[2] / "requirements.txt"
-IMAGES = 500  # that are released for one question
-DATA = {"1.4": load_mnist, "1.5": load_mnist, "1.6": load_cifar10, "1.9": load_cifar10}
 AT_HOME = b"no secret: images for whoever works alone"
-TELLING = 12  # characters that a line of a solution has at least, to tell anything
-ON_ONE_MACHINE = re.compile(r"(?<![\w.:/])(/(?:home|root|Users|tmp|mnt)/\S*|[A-Z]:\\\\?Users\S*)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +113,7 @@ def release(task: str, folder: Path, secret: bytes, *, vary: Path | None = None)
     student: dict[str, bytes] = {}
     for place, one in _editions(made, secret, vary).items():
         own = _for_students(one, secret)
-        if found := _leaks(one, own, secret):
+        if found := leaks(one, own, secret):
             raise ValueError("nothing was released, as students would get to see\n  " + "\n  ".join(found))
         student |= {f"{place}{name}": content for name, content in own.items()}
     files = {f"student/{name}": content for name, content in student.items()}
@@ -193,7 +182,7 @@ def start(task: str, folder: Path) -> Path:
         If one of the files is there already: none is ever written over.
     """
     made = released(task)
-    files = {f"{task}.ipynb": _written(made.student), **_images(task, AT_HOME)}
+    files = {f"{task}.ipynb": _written(made.student), **released_images(task, AT_HOME)}
     notebook = folder / f"{task}.ipynb"
     if notebook.exists():
         raise FileExistsError(
@@ -205,12 +194,7 @@ def start(task: str, folder: Path) -> Path:
         path = folder / name
         if path.exists() and path.read_bytes() == content:
             continue
-        beside = path.with_name(f".{name}.{os.getpid()}.part")
-        beside.write_bytes(content)
-        try:
-            os.link(beside, path)  # never over another file
-        finally:
-            beside.unlink()
+        write(path, content, over=False)
     print(f"{notebook} is yours to work in: jupyter lab {notebook}")
     return notebook
 
@@ -241,7 +225,7 @@ def _for_students(made: Release, secret: bytes) -> dict[str, bytes]:
     return {
         f"{made.task}.ipynb": _written(made.student),
         "requirements.txt": _requirements(made.student),
-        **_images(made.task, secret),
+        **released_images(made.task, secret),
     }
 
 
@@ -254,7 +238,7 @@ def _for_teachers(made: Release, student: dict[str, bytes], secret: bytes) -> di
         rows.writerows(
             [question.id, question.title, part.id, part.kind, f"{part.points:g}"] for part in question.parts
         )
-    sets = _data(made.task)
+    sets = data_sets(made.task)
     version = (
         f"{made.task}, version {made.version}\nDigest of the secret: {secret_digest(secret)}\n"
         + "".join(
@@ -277,15 +261,12 @@ def _compare(folder: Path, files: dict[str, bytes], made: Release) -> None:
     there = {name: (folder / name).read_bytes() for name in files if (folder / name).is_file()}
     if there == files:
         return
-    solutions = sorted(folder.glob("teacher/*-solution.ipynb"))
-    found = re.search(
-        r'"course": \{\s*"task": "([\w-]+)",\s*"version": "(\w+)"',
-        solutions[0].read_text(encoding="utf8", errors="replace") if solutions else "",
-    )
-    if found:
-        what = f"version {found[2]} of {found[1]}" + (", made otherwise" if found[2] == made.version else "")
-    else:
-        what = "other files"
+    what = "other files"
+    for task in TASKS:
+        with suppress(ValueError):
+            there_is = release_in(folder, task)
+            what = f"version {there_is.version} of {task}"
+            what += ", made otherwise" if there_is.version == made.version else ""
     raise FileExistsError(
         f"{folder} holds {what} and stays as it is. Name a new folder for version {made.version} of"
         f" {made.task}."
@@ -334,196 +315,3 @@ def _for_nbgrader(made: Release) -> NotebookNode:
             body = source[len(before) :]
             cell.source = f"{before}{indent}### BEGIN SOLUTION\n{body}\n{indent}### END SOLUTION"
     return notebook
-
-
-# Images whose classes are to be predicted -------------------------------------------------------------------
-
-
-def labels(task: str, secret: bytes) -> dict[str, NDArray[np.uint8]]:
-    """Return the classes of the released images, by part: they are never written anywhere.
-
-    Parameters
-    ----------
-    task
-        "task-1"; of any other task there are none.
-    secret
-        The teacher's, as for `release`.
-    """
-    return {part: classes for part, (_, classes) in _drawn(task, secret)}
-
-
-def _images(task: str, secret: bytes) -> dict[str, bytes]:
-    files = {}
-    for part, (images, _) in _drawn(task, secret):
-        written = io.BytesIO()
-        np.save(written, images, allow_pickle=False)
-        files[part.replace("predictions", "images") + ".npy"] = written.getvalue()
-    return files
-
-
-def _drawn(task: str, secret: bytes) -> Iterator[tuple[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]]:
-    for question, data in _data(task).items():
-        part = f"predictions-{question.replace('.', '-')}"
-        yield part, draw_images(part, data, secret)
-
-
-def _data(task: str) -> dict[str, Dataset]:
-    """Load the data from whose test sets images are released, by question; each set once."""
-    loads = {question.id: DATA[question.id] for question in TASKS[task] if question.id in DATA}
-    loaded = {load: load() for load in dict.fromkeys(loads.values())}
-    return {question: loaded[load] for question, load in loads.items()}
-
-
-def draw_images(part: str, data: Dataset, secret: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Choose test images by a secret, mix them, and change each a little; return them with their classes.
-
-    Each is turned by up to 5 degrees, moved by up to a pixel, made up to a twentieth larger or smaller and up
-    to a tenth brighter or darker. Photographs are mirrored, too. So neither the place of an image in the data
-    set nor its bytes tell its class. Who looks for the most similar image of the data set can still find it.
-
-    Parameters
-    ----------
-    part
-        "predictions-1-4".
-    data
-        Its test images.
-    secret
-        The teacher's.
-    """
-    seed = int.from_bytes(hmac.digest(secret, f"images of {part}".encode(), hashlib.sha256))
-    random = np.random.default_rng(seed)
-    chosen = random.permutation(len(data.x_test))[:IMAGES]
-    images = np.stack([_changed(image, random) for image in data.x_test[chosen]])
-    return images, data.y_test[chosen]
-
-
-def _changed(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    angle = np.deg2rad(random.uniform(-5, 5))
-    scale, light = random.uniform(0.95, 1.05), random.uniform(0.9, 1.1)
-    moved = random.uniform(-1, 1, size=2)
-    colour = image.ndim == 3
-    if colour:
-        image = image[:, ::-1]
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = (np.array(image.shape[:2]) - 1) / 2
-    change: dict[str, Any] = {"offset": middle - turn @ (middle + moved), "order": 1}
-    change["mode"] = "nearest" if colour else "constant"
-    planes = np.moveaxis(np.atleast_3d(image), 2, 0).astype(float)
-    changed = np.stack([ndimage.affine_transform(plane, turn, **change) for plane in planes], axis=-1)
-    pixels: NDArray[np.uint8] = (changed.reshape(image.shape) * light).round().clip(0, 255).astype(np.uint8)
-    return pixels
-
-
-# What students must not get ---------------------------------------------------------------------------------
-
-
-def leaks(made: Release, secret: bytes) -> list[str]:
-    """Return what a student's file would tell, in sentences: none, if all is well.
-
-    Looked for are lines of the solution, numbers of hidden cases, the secret, stored outputs, and what
-    belongs to one person or machine.
-
-    Parameters
-    ----------
-    made
-        The release.
-    secret
-        The teacher's.
-    """
-    return _leaks(made, _for_students(made, secret), secret)
-
-
-def _leaks(made: Release, files: dict[str, bytes], secret: bytes) -> list[str]:
-    found = list(_in_the_notebook(made))
-    hidden = list(_hidden_numbers(made.task, secret))
-    tells = {"the secret": [secret, secret.hex().encode(), base64.b64encode(secret)]}
-    tells |= {f"a hidden case of {part}": written for part, written in hidden}
-    for name, content in files.items():
-        found += [
-            f"{name}: {what}" for what, ways in tells.items() if any(way in content for way in ways if way)
-        ]
-    return found
-
-
-def _in_the_notebook(made: Release) -> Iterator[str]:
-    for cell in made.student.cells:
-        if extra := set(cell.metadata) - {"nbgrader"}:
-            yield f"cell {cell.id}: the metadata {sorted(extra)}"
-        if cell.get("outputs") or cell.get("execution_count"):
-            yield f"cell {cell.id}: an output"
-        if one := ON_ONE_MACHINE.search(cell.source):
-            yield f"cell {cell.id}: {one[0]}, which is on one machine only"
-    if extra := set(made.student.metadata) - {"kernelspec", "language_info", "course"}:
-        yield f"the metadata {sorted(extra)}"
-    known = {"kernelspec": {"display_name", "language", "name"}, "language_info": {"name"}}
-    for key, names in known.items():
-        if extra := set(made.student.metadata.get(key, {})) - names:
-            yield f"the metadata {sorted(extra)} in {key}"
-    lines = secret_lines(made)
-    for cell in made.student.cells:
-        for line in map(plain, cell.source.split("\n")):
-            for telling in lines:
-                if telling in line:
-                    yield f"cell {cell.id}: {telling!r} of the solution"
-
-
-def secret_lines(made: Release) -> set[str]:
-    """Return the lines of the solution that no student may get, as `plain` makes them.
-
-    All lines of an answer are such lines, but for those of its stub. Of pictures, and of what else students
-    don't get, lines that stand in the lesson as well are no secret.
-    """
-    stubs = {cell.id: cell.source for cell in made.student.cells}
-    answers: set[str] = set()
-    others: set[str] = set()
-    lesson = ""
-    for cell in made.solution.cells:
-        lines = set(map(plain, cell.source.split("\n")))
-        part = part_of(cell)
-        if part or "solution" in tags_of(cell):
-            stub = _plain_text(stubs.get(cell.id, ""))
-            kept = {line for line in lines if line not in stub}
-            if part and part.kind != "plot":
-                answers |= kept
-            else:
-                others |= kept
-        else:
-            public = cell.source if cell.cell_type == "code" else without_folded(cell.source)
-            lesson += _plain_text(public) + "\n"
-            others |= lines
-    telling = answers | {line for line in others if line not in lesson}
-    return {line for line in telling if len(line) >= TELLING and line[0] != ":"}
-
-
-def _plain_text(text: str) -> str:
-    return "\n".join(map(plain, text.split("\n")))
-
-
-def plain(line: str) -> str:
-    """Return a line without what may differ although it says the same.
-
-    >>> plain("    return  activation(convolution(X, K) + b)")
-    'activation(convolution(X, K) + b)'
-    """
-    return " ".join(line.split()).removeprefix("return ")
-
-
-def _hidden_numbers(task: str, secret: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield, for each part, how its hidden cases could be written: as bytes, or number by number."""
-    for question in TASKS[task]:
-        for part in question.parts:
-            hidden = (
-                [case for case in cases(part.id, secret) if case.hidden] if part.kind == "function" else []
-            )
-            ways: list[bytes] = []
-            for value in [value for case in hidden for value in (*case.arguments, case.expected)]:
-                array = np.asarray(value)
-                if array.dtype.kind not in "iuf" or array.size < 4:
-                    continue
-                rows = array.reshape(len(array), -1) if array.ndim > 1 else array.reshape(1, -1)
-                ways.append(array.tobytes())
-                ways += [", ".join(map(repr, row.tolist())).encode() for row in rows if len(row) >= 4]
-                ways += [
-                    repr(number).encode() for number in array.ravel().tolist() if len(repr(number)) >= 10
-                ]
-            yield part.id, ways

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
 from platformdirs import user_data_path
+
+from course_lib.files import write
 
 
 def course_secret(file: Path | None = None, *, make: bool = False) -> bytes:
@@ -65,16 +66,10 @@ def secret_digest(secret: bytes) -> str:
 def _made(file: Path) -> bytes:
     file.parent.mkdir(parents=True, exist_ok=True)
     text = secrets.token_hex(32).encode()
-    beside = file.with_name(f"{file.name}.{os.getpid()}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(text + b"\n")
     try:
-        os.link(beside, file)  # as a whole or not at all, and never over another one
-    except FileExistsError:
+        write(file, text + b"\n", over=False, private=True)
+    except FileExistsError:  # another process was first
         return file.read_bytes().strip()
-    finally:
-        beside.unlink()
     print(
         f"A new secret was written to {file}. Hidden cases and released images are drawn from it: keep it,"
         " keep it to yourself, and take it along when you grade on another machine."

@@ -17,9 +17,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import NamedTuple, TypeAlias
 
-from course_lib.coursework.marks import Row, counted, opened, questions, replaced, write_table
+from course_lib.coursework.marks import Row, counted, opened, questions
 from course_lib.coursework.release import released
 from course_lib.coursework.submissions import printable
+from course_lib.coursework.tables import write_table
+from course_lib.files import write
 
 SYMBOLS = 8  # of Python in a passage
 WORDS = 5  # of text in a passage
@@ -264,7 +266,7 @@ class Reading:
         prints: dict[str, list[Span]] = defaultdict(list)
         for passages in self.passages(source):
             own = [(passage, span) for passage, span in passages if passage not in known]
-            order = [blake2b(passage.encode(errors="replace"), digest_size=8).digest() for passage, _ in own]
+            order = [blake2b(passage.encode(), digest_size=8).digest() for passage, _ in own]
             windows = [range(at, at + WINDOW) for at in range(len(own) - WINDOW + 1)] or [range(len(own))]
             kept = {min(window, key=lambda at: (order[at], -at)) for window in windows if window}
             for at in sorted(kept):
@@ -359,20 +361,17 @@ def write_pairs(out: Path, pairs: Sequence[Pair]) -> None:
         for pair in pairs
     ]
     write_table(out / "similar.csv", [header, *rows], for_excel=True)
-    with replaced(out / "similar.html") as page:
-        page.write(PAGE_START)
-        page.write(f"<p>{html.escape(MEANING)}</p><p><strong>{html.escape(CAUTION)}</strong></p>")
-        if len(pairs) > MOST_ON_PAGE:
-            page.write(f"<p>The first {MOST_ON_PAGE} of {len(pairs)} pairs; similar.csv has them all.</p>")
-        for pair in pairs[:MOST_ON_PAGE]:
-            page.write(
-                f"<h2>{html.escape(pair.part)}: score {pair.score:.1f}, share {pair.share:.0%}</h2><div>"
-            )
-            for student, text, spans in zip(pair.students, pair.texts, pair.spans, strict=True):
-                page.write(f"<section><h3>{html.escape(printable(student))}</h3><pre>")
-                page.write(f"{highlighted(text[:LONGEST_SHOWN], spans)}</pre></section>")
-            page.write("</div>")
-        page.write("</main></html>")
+    page = [PAGE_START, f"<p>{html.escape(MEANING)}</p><p><strong>{html.escape(CAUTION)}</strong></p>"]
+    if len(pairs) > MOST_ON_PAGE:
+        page.append(f"<p>The first {MOST_ON_PAGE} of {len(pairs)} pairs; similar.csv has them all.</p>")
+    for pair in pairs[:MOST_ON_PAGE]:
+        page.append(f"<h2>{html.escape(pair.part)}: score {pair.score:.1f}, share {pair.share:.0%}</h2><div>")
+        for student, text, spans in zip(pair.students, pair.texts, pair.spans, strict=True):
+            page.append(f"<section><h3>{html.escape(printable(student))}</h3><pre>")
+            page.append(f"{highlighted(text[:LONGEST_SHOWN], spans)}</pre></section>")
+        page.append("</div>")
+    page.append("</main></html>")
+    write(out / "similar.html", "".join(page).encode(), private=True)
 
 
 def highlighted(text: str, spans: Iterable[Span]) -> str:

@@ -179,6 +179,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def storable(text: str) -> str:
+    """Return text without halves of characters: JSON can carry them, files and databases can't."""
+    return text.encode("utf8", "replace").decode()
+
+
 # Who it belongs to ------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from course_lib.questions import Variation
 from course_lib.questions.variation import ASSIGNED
 
+MINE = "mine = Variation("
 CHECKS = ("check-2-1", "check-2-3", "check-2-5", "check-2-6", "check-2-8")
 NOTE = """\
 **Your own digit, kernel and biases.** In this notebook the digit is training image {image}, and the kernel
@@ -50,11 +51,30 @@ def varied_notebook(student: NotebookNode, given: Variation) -> NotebookNode:
     notebook.cells[1:1] = [
         new_markdown_cell(NOTE.format(image=given.image), id="your-own"),
         new_code_cell(
-            f"from course_lib.questions import Variation\n\nmine = Variation({values})",
+            f"from course_lib.questions import Variation\n\n{MINE}{values})",
             id="your-own-variation",
         ),
     ]
     return notebook
+
+
+def told(given: Variation) -> str:
+    """Say in a sentence which numbers a student has: "" if they are those of the assignment."""
+    if given == ASSIGNED:
+        return ""
+    rows = ", ".join(f"[{', '.join(f'{number:g}' for number in row)}]" for row in given.kernel)
+    words = (
+        f"Numbers of their own: training image {given.image}, the kernel [{rows}], which captures"
+        f" {given.captured}, and the biases {given.bias:g} and, in 2.8, {given.last_bias:g}."
+    )
+    return words.replace("-", "−")
+
+
+def with_numbers_of(text: str, given: Variation) -> str:
+    """Return a text of the book with a student's own numbers in the place of those of the assignment."""
+    for old, new in _replacements(given).items() if given != ASSIGNED else ():
+        text = text.replace(old, new)
+    return text
 
 
 def students_in(file: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import reprlib
 import traceback
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from course_lib.files import write
+from course_lib.layers import described
 from course_lib.questions.grading import PARTS, QUESTIONS, Failure, cases, judge
 from course_lib.questions.mistakes import ACTIVATIONS
 from course_lib.questions.question import Part
@@ -178,31 +179,6 @@ def _taken(part: Part, answer: Any) -> Any:
     return _plain(answer)
 
 
-def described(model: Any) -> list[dict[str, Any]]:
-    """Return the layers of a Keras model as plain data: type, output, parameters, activation.
-
-    An activation layer of its own counts as part of the layer before it.
-    """
-    layers: list[dict[str, Any]] = []
-    for layer in getattr(model, "layers", []):
-        kind = type(layer).__name__
-        if kind == "InputLayer":
-            continue
-        activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        if kind in ("Activation", "ReLU", "Softmax") and layers:
-            layers[-1]["activation"] = activation or kind.lower()
-            continue
-        layers.append(
-            {
-                "layer": kind,
-                "shape": [int(size) for size in layer.output.shape[1:]],
-                "parameters": int(layer.count_params()),
-                "activation": "" if activation == "linear" else activation,
-            }
-        )
-    return layers
-
-
 def write_predictions(question: str, predictions: ArrayLike, *, accuracy: float) -> None:
     """Write what your network says about the released images, to be handed in beside the notebook.
 
@@ -238,8 +214,5 @@ def write_predictions(question: str, predictions: ArrayLike, *, accuracy: float)
     if images.exists() and len(array) != (released := len(np.load(images, mmap_mode="r"))):
         raise Unasked(f"predictions for {len(array)} images came; {images} holds {released}.")
     content = json.dumps({"classes": array.tolist(), "accuracy": float(accuracy)})
-    file = Path(part.name)
-    beside = file.with_suffix(".part")
-    beside.write_text(content, encoding="utf8")
-    os.replace(beside, file)
-    print(f"{file.name}: the classes of {len(array)} images. Hand it in together with the notebook.")
+    write(Path(part.name), content.encode())
+    print(f"{part.name}: the classes of {len(array)} images. Hand it in together with the notebook.")

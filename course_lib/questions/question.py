@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from course_lib.questions.judgement import Case
-from course_lib.questions.variation import Variation
+from course_lib.questions.variation import ASSIGNED, Variation
 
 Kind: TypeAlias = Literal["function", "value", "network", "plot", "text", "predictions"]
 AUTOMATIC = ("function", "value", "network", "predictions")
@@ -15,10 +15,21 @@ AUTOMATIC = ("function", "value", "network", "predictions")
 
 @dataclass(frozen=True)
 class RubricItem:
-    """One thing that a person looks for in an answer, and what it is worth."""
+    """One thing that a person looks for in an answer, and what it is worth.
+
+    Parameters
+    ----------
+    own
+        The text for who has been given another digit, kernel and biases, where it is another one.
+    """
 
     text: str
     points: float
+    own: Callable[[Variation], str] | None = None
+
+    def text_for(self, given: Variation) -> str:
+        """Return what is looked for in the answer of who has been given these numbers."""
+        return self.text if self.own is None or given == ASSIGNED else self.own(given)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ OTHER_WAY = (
 UNTURNED = "It is not turned."
 HALF_TURN = "It is turned by a half. A quarter is asked for."
 MIRRORED = "It is mirrored, not turned: rows and columns are swapped."
-OTHER_IMAGE = "This is another image. Python counts from 0, and so does the question: x_train[2]."
+OTHER_IMAGE = "This is another image. Python counts from 0, and so does the question."
 SCALED = "The numbers are those of the digit divided by 255. Here the pixels stay as they are, from 0 to 255."
 
 
@@ -241,8 +241,8 @@ QUESTIONS = (
                     (HALF_TURN, lambda given: np.rot90(stored(given), 2)),
                     (MIRRORED, lambda given: stored(given).T),
                     (SCALED, lambda given: turned(given) / 255),
-                    (OTHER_IMAGE, lambda given: turned(given._replace(image=1))),
-                    (OTHER_IMAGE, lambda given: turned(given._replace(image=3))),
+                    (OTHER_IMAGE, lambda given: turned(given._replace(image=given.image - 1))),
+                    (OTHER_IMAGE, lambda given: turned(given._replace(image=given.image + 1))),
                 ),
             ),
             Part(
@@ -350,12 +350,28 @@ QUESTIONS = (
                 "text",
                 1,
                 rubric=(
-                    RubricItem("The kernel captures thin bright lines along a row of the array", 0.25),
                     RubricItem(
-                        "Says for either drawing which strokes of the 4 these are, or names the drawing", 0.25
+                        "The kernel captures thin bright lines along a row of the array",
+                        0.25,
+                        lambda given: f"The kernel captures {given.captured}",
                     ),
-                    RubricItem("Why: ones between halves, numbers that sum to zero", 0.25),
-                    RubricItem("The bias is a threshold: only responses above 150 are left", 0.25),
+                    RubricItem(
+                        "Says for either drawing which strokes of the 4 these are, or names the drawing",
+                        0.25,
+                        lambda _: "Says for either drawing where in the digit that is, or names the drawing",
+                    ),
+                    RubricItem(
+                        "Why: ones between halves, numbers that sum to zero",
+                        0.25,
+                        lambda _: "Why: positive numbers beside negative ones, which sum to zero",
+                    ),
+                    RubricItem(
+                        "The bias is a threshold: only responses above 150 are left",
+                        0.25,
+                        lambda given: (
+                            f"The bias is a threshold: only responses above {-given.bias:g} are left"
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -376,8 +392,16 @@ QUESTIONS = (
                 "text",
                 0.5,
                 rubric=(
-                    RubricItem("It captures thin bright lines along a column of the array", 0.25),
-                    RubricItem("In the digit that is the bar of the 4; arm and stem are gone", 0.25),
+                    RubricItem(
+                        "It captures thin bright lines along a column of the array",
+                        0.25,
+                        lambda given: f"It captures {transposed(given).captured}",
+                    ),
+                    RubricItem(
+                        "In the digit that is the bar of the 4; arm and stem are gone",
+                        0.25,
+                        lambda _: "Says where in the digit that is, and what is gone",
+                    ),
                 ),
             ),
         ),
@@ -417,18 +441,15 @@ QUESTIONS = (
                 "value",
                 0.5,
                 "pooled",
-                public=with_(
-                    last,
-                    value(
-                        lambda given: maxpool_layer(layer(given)),
-                        (NOT_POOLED, layer),
-                        (POOLED_FIRST, _pooled_first),
-                        (BIAS_OF_2_5, lambda given: maxpool_layer(relu(map_of(given) + ASSIGNED.bias))),
-                        *((words, _pooled(mistake)) for words, mistake in _layer_mistakes(OF_TRANSPOSED)),
-                        (POOLED_TWICE, lambda given: maxpool_layer(maxpool_layer(layer(given)))),
-                        (WHOLE, lambda given: layer(given).max()),
-                    ),
-                ),
+                public=lambda given: value(
+                    lambda given: maxpool_layer(layer(given)),
+                    (NOT_POOLED, layer),
+                    (POOLED_FIRST, _pooled_first),
+                    (BIAS_OF_2_5, lambda _: maxpool_layer(layer(given))),
+                    *((words, _pooled(mistake)) for words, mistake in _layer_mistakes(OF_TRANSPOSED)),
+                    (POOLED_TWICE, lambda given: maxpool_layer(maxpool_layer(layer(given)))),
+                    (WHOLE, lambda given: layer(given).max()),
+                )(last(given)),
             ),
             Part(
                 "plot-2-8",

@@ -35,6 +35,23 @@ class Variation(NamedTuple):
         """The kernel as an array."""
         return np.array(self.kernel)
 
+    @property
+    def captured(self) -> str:
+        """What a kernel finds whose rows are all the same, or whose columns are.
+
+        >>> Variation().captured
+        'thin bright lines along a row of the array'
+        >>> Variation(kernel=((1, 0, -1),) * 3).captured
+        'edges along a column of the array, bright on the left and dark on the right'
+        """
+        across, way, sides = self.K.sum(axis=1), "row", ("above", "below")
+        if not across.any():
+            across, way, sides = self.K.sum(axis=0), "column", ("on the left", "on the right")
+        if across[1]:
+            return f"thin {'bright' if across[1] > 0 else 'dark'} lines along a {way} of the array"
+        bright, dark = sides if across[0] > 0 else sides[::-1]
+        return f"edges along a {way} of the array, bright {bright} and dark {dark}"
+
 
 ASSIGNED = Variation()
 IMAGES = range(3, 20)  # the offline sample begins with the same 20 digits as MNIST

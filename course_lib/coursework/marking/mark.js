@@ -61,11 +61,11 @@ const doing = (action) => (...words) => {
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const unsaved = () => !same(mark, seen);
-const sum = (items) => items.reduce((total, item) => total + (part.rubric[item]?.points ?? 0), 0);
+const sum = (items) => (items ?? []).reduce((total, item) => total + (part.rubric[item]?.points ?? 0), 0);
 const points = (value) => String(Math.round(value * 1000) / 1000);
 
 function decide(change) {
-  mark = { items: [], comment: "", ...mark, ...change };
+  mark = { items: null, comment: "", ...mark, ...change }; // items: null as long as nothing but a comment is there
   showMark();
   return save();
 }
@@ -88,7 +88,7 @@ async function save() {
     remember();
     showProgress();
     at("alert").hidden = true;
-    say(`Saved: ${points(sum(seen.items))} of ${points(part.points)}`, "saved");
+    say(seen.items ? `Saved: ${points(sum(seen.items))} of ${points(part.points)}` : "Saved: a comment, and no points yet", "saved");
   }
 }
 
@@ -128,7 +128,7 @@ async function markUnanswered() {
 // The comment ------------------------------------------------------------------------------------------------
 
 function type() {
-  mark = mark || at("comment").value ? { items: [], ...mark, comment: at("comment").value } : null;
+  mark = mark || at("comment").value ? { items: null, ...mark, comment: at("comment").value } : null;
   showPoints();
   if (!unsaved()) return;
   say("Not saved yet");
@@ -164,7 +164,6 @@ async function renew() {
 async function choose(id) {
   part = overview.parts.find((one) => one.id === id) ?? overview.parts[0];
   at("question").value = part.id;
-  showModel(part.model ?? { text: "", pictures: [] });
   for (const pre of document.querySelectorAll("pre")) pre.classList.toggle("prose", part.kind === "text");
   showRubric();
   await renew();
@@ -188,6 +187,11 @@ async function show(index) {
   at("empty").hidden = answer.answered;
   at("warning").textContent = answer.warning;
   at("warning").hidden = !answer.warning;
+  at("asked").textContent = answer.asked;
+  at("own").textContent = answer.own && `${answer.own} The model answer speaks of the book's digit.`;
+  at("own").hidden = !answer.own;
+  at("rubric").querySelectorAll("label").forEach((label, item) => { label.children[2].textContent = answer.rubric[item]; });
+  showModel(answer.model, part.pictures);
   at("pictures").replaceChildren(...answer.pictures.map((picture) => figure(submission, picture)));
   at("found").hidden = !answer.found.length;
   at("found").open = answer.found.some((found) => found.part === part.id); // an error says why there is no picture
@@ -200,7 +204,7 @@ async function go(index) {
   await save();
   if (index < 0 || index >= roster.length) return say(index < 0 ? "This is the first answer" : "This is the last answer");
   await show(index);
-  say(mark ? "" : "Not marked yet");
+  say(mark?.items ? "" : "Not marked yet");
   at("who").focus({ preventScroll: true });
   scrollTo(0, 0);
 }
@@ -209,7 +213,7 @@ async function goUnmarked() {
   await save();
   await renew(); // others may have marked meanwhile
   const order = roster.map((_, step) => (place + 1 + step) % roster.length);
-  const index = order.find((one) => !roster[one].mark);
+  const index = order.find((one) => !roster[one].mark?.items);
   if (index === undefined) return say("All answers to this question are marked", "saved");
   await go(index);
 }
@@ -231,7 +235,7 @@ async function open(id, number) {
     return;
   }
   const known = roster.findIndex((answer) => answer.number === number);
-  await show(known >= 0 ? known : Math.max(0, roster.findIndex((answer) => !answer.mark)));
+  await show(known >= 0 ? known : Math.max(0, roster.findIndex((answer) => !answer.mark?.items)));
 }
 
 // What is seen -----------------------------------------------------------------------------------------------
@@ -253,7 +257,7 @@ function finding({ part: id, points: reached, words }) {
   return [make("div", {}, head, ...words.map((one) => make("dd", {}, one)))];
 }
 
-function showModel({ text, pictures }) {
+function showModel(text, pictures) {
   const alt = "Picture of the model answer";
   at("model").hidden = !text;
   at("model").querySelector("pre").textContent = text;
@@ -279,19 +283,19 @@ function showBank(comments) {
 
 function showPoints() {
   const [strong, soft] = at("points").children;
-  strong.textContent = mark ? points(sum(mark.items)) : "–";
-  soft.textContent = mark ? `of ${points(part.points)}` : `of ${points(part.points)}, not marked yet`;
-  at("points").classList.toggle("marked", mark !== null);
+  strong.textContent = mark?.items ? points(sum(mark.items)) : "–";
+  soft.textContent = mark?.items ? `of ${points(part.points)}` : `of ${points(part.points)}, not marked yet`;
+  at("points").classList.toggle("marked", Boolean(mark?.items));
 }
 
 function showMark() {
-  at("rubric").querySelectorAll("input").forEach((box, item) => { box.checked = Boolean(mark?.items.includes(item)); });
+  at("rubric").querySelectorAll("input").forEach((box, item) => { box.checked = Boolean(mark?.items?.includes(item)); });
   if (at("comment").value !== (mark?.comment ?? "")) at("comment").value = mark?.comment ?? "";
   showPoints();
 }
 
 function showProgress() {
-  const marked = roster.filter(({ mark }) => mark).length;
+  const marked = roster.filter(({ mark }) => mark?.items).length;
   const empty = roster.filter(({ mark, answered }) => !mark && !answered).length;
   at("progress").textContent = `${marked} of ${roster.length} marked`;
   at("bar").max = Math.max(1, roster.length);
