@@ -280,6 +280,7 @@ def _train(
             _batches(x, y, batch_size, shuffled=True),
             epochs=epochs,
             validation_data=validation_data and _batches(*validation_data, batch_size, shuffled=False),
+            shuffle=False,  # they are
             callbacks=[*callbacks, progress],
             verbose=0,
         )
