@@ -2,18 +2,22 @@
 
 The first half holds the four functions of Task 2, for one picture and one kernel. The second half holds
 the same for a batch of pictures with channels, laid out as in Keras: images ``(batch, height, width,
-channels)``, kernels ``(height, width, channels in, channels out)``.
+channels)``, kernels ``(height, width, channels in, channels out)``; and, for training, the gradients.
 
 What deep learning calls convolution is cross-correlation: the kernel is not flipped.
 
 Whole numbers and booleans are computed as float64, so that 8-bit pixels cannot overflow; floats keep their
 precision, and of two precisions the finer one wins. Pooling computes nothing and keeps the type it is given.
+
+A convolution is one matrix product, once the pixels of each place have been copied next to each other. For a
+kernel of nine numbers the copy is nine times the picture, so it is made in pieces that stay in the cache. How
+much each step gains is measured in the chapter "The loop, sped up a thousand times".
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,9 +26,11 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "conv2d",
+    "conv2d_gradients",
     "convolution",
     "convolutional_layer",
     "max_pool2d",
+    "max_pool2d_gradient",
     "maxpool_layer",
     "output_size",
     "relu",
@@ -32,6 +38,8 @@ __all__ = [
 
 Array: TypeAlias = NDArray[Any]
 Padding: TypeAlias = Literal["valid", "same"]
+
+CACHED = 2**18  # how many numbers to work on at once: 1 MiB in single precision, about the cache of one core
 
 
 # One picture, one kernel: the four functions of Task 2 ------------------------------------------------------
@@ -66,10 +74,16 @@ def convolution(X: ArrayLike, K: ArrayLike) -> Array:
     array([[ 1.,  2.],
            [ 8., 16.]])
     """
-    X, K = _as_float(_real(X, "X", 2)), _as_float(_real(K, "K", 2))
+    X, K = np.ascontiguousarray(_as_float(_real(X, "X", 2))), _as_float(_real(K, "K", 2))
     _check_fits(K.shape, X.shape, "kernel K")
-    windows = sliding_window_view(X, K.shape)  # windows[i, j] is the part of X below the kernel at (i, j)
-    feature_map: Array = np.einsum("ijmn,mn->ij", windows, K)
+    rows, columns = X.shape[0] - K.shape[0] + 1, X.shape[1] - K.shape[1] + 1
+    feature_map = np.empty((rows, columns), np.result_type(X, K))
+    for band in _pieces(rows, columns * K.size):
+        # met[m, n] is what K[m, n] meets on its way over the band: X from row m and column n on, not copied.
+        # sliding_window_view(X, places) is the same, but for one digit it would take as long as all the rest.
+        places = band.stop - band.start, columns
+        met = np.ndarray(K.shape + places, X.dtype, buffer=X[band.start :], strides=X.strides * 2)
+        feature_map[band] = (K.ravel() @ met.reshape(K.size, -1)).reshape(places)
     return feature_map
 
 
@@ -221,7 +235,8 @@ def conv2d(images: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: Pa
     """Convolve a batch of pictures with channels, without bias, as ``keras.layers.Conv2D`` does.
 
     Each output channel has a kernel as deep as the picture; its feature map is the sum over the channels.
-    Needs memory for one copy of the pictures per pixel of the kernel. Used in 2.8.
+    All windows of a few pictures are copied into a matrix, a window to a row ("im2col", Chellapilla et al.
+    2006), and multiplied with the kernels. Used in 2.8 and in "The loop, sped up a thousand times".
 
     Parameters
     ----------
@@ -251,17 +266,66 @@ def conv2d(images: ArrayLike, kernel: ArrayLike, *, stride: int = 1, padding: Pa
     >>> conv2d(picture, np.ones((3, 3, 1, 8))).shape
     (1, 2, 2, 8)
     """
-    images = _as_float(_real(images, "images", 4))
-    kernel = _as_float(_real(kernel, "kernel", 4))
-    if kernel.shape[2] != images.shape[3]:
-        raise ValueError(
-            f"kernel of shape {kernel.shape} expects {kernel.shape[2]} channels, "
-            f"but images of shape {images.shape} have {images.shape[3]}"
-        )
-    windows = _windows(images, kernel.shape[:2], stride, padding, fill=0)
-    # windows: (batch, rows, columns, channels, kernel height, kernel width)
-    feature_maps: Array = np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
+    images, kernel = _images_and_kernel(images, kernel)
+    padded, _, (rows, columns) = _padded(images, kernel.shape[:2], stride, padding, fill=0)
+    windows = sliding_window_view(padded, kernel.shape[:2], axis=(1, 2))[:, ::stride, ::stride]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)  # first the place, then the axes of the kernel
+    shape = (len(images), rows, columns, kernel.shape[3])
+    feature_maps = np.empty(shape, np.result_type(images, kernel))
+    numbers = columns * kernel[..., 0].size  # in all windows of one row of places
+    for pictures in _pieces(len(images), rows * numbers):
+        for band in _pieces(rows, numbers):
+            feature_maps[pictures, band] = np.tensordot(windows[pictures, band], kernel, axes=3)
     return feature_maps
+
+
+def conv2d_gradients(
+    images: ArrayLike, kernel: ArrayLike, gradient: ArrayLike, *, stride: int = 1, padding: Padding = "valid"
+) -> tuple[Array, Array]:
+    """Say how a loss changes with the kernel and with the images: the backward pass of `conv2d`.
+
+    Each number of the kernel meets one part of the pictures. Its gradient is the product of that part with
+    `gradient`, and what it adds to the gradient of that part is its own product with `gradient` (Goodfellow
+    et al. 2016, eq. 9.11 and 9.13). A bias is added to every number of a feature map, so its gradient is a
+    sum: ``gradient.sum(axis=(0, 1, 2))``. Used in "The loop, sped up a thousand times".
+
+    Parameters
+    ----------
+    images, kernel, stride, padding
+        What `conv2d` was given.
+    gradient : array_like, shape of what `conv2d` returned
+        The derivative of the loss with respect to each of those numbers.
+
+    Returns
+    -------
+    kernel_gradient, images_gradient : ndarrays of floats, shapes of `kernel` and `images`
+
+    Raises
+    ------
+    ValueError
+        As `conv2d`; also if `gradient` does not have the shape of its result.
+
+    Examples
+    --------
+    >>> picture, kernel = np.zeros((1, 3, 4, 1)), np.ones((2, 2, 1, 1))
+    >>> _, images_gradient = conv2d_gradients(picture, kernel, np.ones((1, 2, 3, 1)))
+    >>> images_gradient[0, :, :, 0]  # with ones everywhere: how many windows each pixel lies in
+    array([[1., 2., 2., 1.],
+           [2., 4., 4., 2.],
+           [1., 2., 2., 1.]])
+    """
+    images, kernel = _images_and_kernel(images, kernel)
+    padded, inside, places = _padded(images, kernel.shape[:2], stride, padding, fill=0)
+    gradient = _gradient(gradient, (len(images), *places, kernel.shape[3]))
+    kernel_gradient = np.zeros(kernel.shape, np.result_type(images, kernel, gradient))
+    padded_gradient = np.zeros(padded.shape, kernel_gradient.dtype)
+    for pictures in _pieces(len(images), padded[0].size + gradient[0].size):
+        to_places = gradient[pictures].reshape(-1, kernel.shape[3])  # a row for each place
+        for m, n in np.ndindex(kernel.shape[:2]):
+            met = pictures, *_met(m, n, places, stride)
+            kernel_gradient[m, n] += padded[met].reshape(-1, kernel.shape[2]).T @ to_places
+            padded_gradient[met] += (to_places @ kernel[m, n].T).reshape(padded[met].shape)
+    return kernel_gradient, padded_gradient[inside]
 
 
 def max_pool2d(
@@ -298,23 +362,96 @@ def max_pool2d(
     images = _real(images, "images", 4)
     size = _positive(size, "size")
     stride = size if stride is None else stride
-    windows = _windows(images, (size, size), stride, padding, fill=images.min())
-    largest: Array = windows.max(axis=(4, 5))
+    padded, _, places = _padded(images, (size, size), stride, padding, fill=images.min())
+    largest = padded[:, *_met(0, 0, places, stride)].copy()
+    for m, n in np.ndindex(size, size):
+        np.maximum(largest, padded[:, *_met(m, n, places, stride)], out=largest)
     return largest
 
 
-def _windows(images: Array, kernel: tuple[int, ...], stride: int, padding: Padding, fill: Any) -> Array:
-    """View every place of the kernel: (batch, rows, columns, channels, kernel height, kernel width)."""
+def max_pool2d_gradient(
+    images: ArrayLike,
+    gradient: ArrayLike,
+    size: int = 2,
+    *,
+    stride: int | None = None,
+    padding: Padding = "valid",
+) -> Array:
+    """Say how a loss changes with the images: the backward pass of `max_pool2d`.
+
+    Only the largest number of a block was passed on, so it alone gets the block's gradient; where several
+    are largest, the first of them in reading order. Used in "The loop, sped up a thousand times".
+
+    Parameters
+    ----------
+    images, size, stride, padding
+        What `max_pool2d` was given.
+    gradient : array_like, shape of what `max_pool2d` returned
+        The derivative of the loss with respect to each of those numbers.
+
+    Returns
+    -------
+    ndarray of floats, shape of `images`
+
+    Raises
+    ------
+    ValueError
+        As `max_pool2d`; also if `gradient` does not have the shape of its result.
+
+    Examples
+    --------
+    >>> picture = np.array([[1.0, 2, 3, 4], [5, 6, 7, 7]])
+    >>> max_pool2d_gradient(picture[None, ..., None], [[[[10], [20]]]])[0, :, :, 0]
+    array([[ 0.,  0.,  0.,  0.],
+           [ 0., 10., 20.,  0.]])
+    """
+    images = _as_float(_real(images, "images", 4))
+    largest = max_pool2d(images, size, stride=stride, padding=padding)
+    stride = size if stride is None else stride
+    padded, inside, places = _padded(images, (size, size), stride, padding, fill=-np.inf)
+    left = _gradient(gradient, largest.shape).copy()  # what no number of its block has got yet
+    padded_gradient = np.zeros(padded.shape, left.dtype)
+    for m, n in np.ndindex(size, size):
+        met = slice(None), *_met(m, n, places, stride)
+        got = left * (padded[met] == largest)
+        padded_gradient[met] += got
+        left -= got
+    return padded_gradient[inside]
+
+
+# How a kernel meets a picture -------------------------------------------------------------------------------
+
+
+def _padded(
+    images: Array, size: tuple[int, ...], stride: int, padding: Padding, fill: Any
+) -> tuple[Array, tuple[slice, ...], tuple[int, ...]]:
+    """Surround each picture with `fill`, as far as a kernel of that size reaches over its sides.
+
+    Also returns where in the result the pictures lie, and how many rows and columns of places there are.
+    """
     if padding == "valid":
-        _check_fits(kernel, images.shape[1:3], "kernel")
-    around = [(0, 0)]
-    for size, length in zip(images.shape[1:3], kernel, strict=True):
-        missing = (output_size(size, length, stride, padding) - 1) * stride + length - size
-        padded = max(missing, 0) if padding == "same" else 0
-        around.append((padded // 2, padded - padded // 2))
-    around.append((0, 0))
-    padded_images = np.pad(images, around, constant_values=fill)
-    return sliding_window_view(padded_images, kernel, axis=(1, 2))[:, ::stride, ::stride]
+        _check_fits(size, images.shape[1:3], "kernel")
+    margins, inside, places = [(0, 0)], [slice(None)], []
+    for side, length in zip(images.shape[1:3], size, strict=True):
+        count = output_size(side, length, stride, padding)
+        over = max((count - 1) * stride + length - side, 0)  # never anything if the padding is "valid"
+        margins.append((over // 2, over - over // 2))
+        inside.append(slice(over // 2, over // 2 + side))
+        places.append(count)
+    padded = np.pad(images, [*margins, (0, 0)], constant_values=fill) if np.any(margins) else images
+    return padded, tuple(inside), tuple(places)
+
+
+def _met(m: int, n: int, places: tuple[int, ...], stride: int) -> tuple[slice, slice]:
+    """Rows and columns of the padded picture that the kernel's number in row m, column n meets."""
+    rows, columns = places
+    return slice(m, m + stride * rows, stride), slice(n, n + stride * columns, stride)
+
+
+def _pieces(rows: int, numbers: int) -> Iterator[slice]:
+    """Cut that many rows into pieces that fit into the cache; one row makes that many numbers of work."""
+    length = max(1, CACHED // numbers)
+    return (slice(start, min(start + length, rows)) for start in range(0, rows, length))
 
 
 # What every function asks of its arguments ------------------------------------------------------------------
@@ -338,6 +475,26 @@ def _real(values: ArrayLike, name: str, dimensions: int) -> Array:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} of shape {array.shape} holds NaN or infinity; every number must be finite")
     return array
+
+
+def _images_and_kernel(images: ArrayLike, kernel: ArrayLike) -> tuple[Array, Array]:
+    """Return both as floats, if their channels agree."""
+    images = _as_float(_real(images, "images", 4))
+    kernel = _as_float(_real(kernel, "kernel", 4))
+    if kernel.shape[2] != images.shape[3]:
+        raise ValueError(
+            f"kernel of shape {kernel.shape} expects {kernel.shape[2]} channels, "
+            f"but images of shape {images.shape} have {images.shape[3]}"
+        )
+    return images, kernel
+
+
+def _gradient(gradient: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return it as floats, if it has the shape of what it is the gradient of."""
+    gradient = _as_float(_real(gradient, "gradient", 4))
+    if gradient.shape != shape:
+        raise ValueError(f"gradient must have the shape of the result, {shape}, and has {gradient.shape}")
+    return gradient
 
 
 def _as_float(array: Array) -> Array:

@@ -278,6 +278,49 @@ def images(array: ArrayLike, titles: Sequence[str], columns: int = 5) -> Figure:
     return figure
 
 
+def image_rows(rows: Mapping[str, ArrayLike], titles: Sequence[str]) -> Figure:
+    """Draw rows of pictures under one another, a column for each image. Used in "What a network sees".
+
+    Parameters
+    ----------
+    rows : mapping of str to array_like, shape (n, height, width) or (n, height, width, 3)
+        What each row shows, and its n pictures: colours as fractions in 0…1, or numbers, each picture from
+        black (0) to white (its largest number).
+    titles : sequence of str
+        One for each column.
+
+    Raises
+    ------
+    ValueError
+        A row has more or fewer pictures than there are titles.
+
+    Examples
+    --------
+    >>> figure = image_rows({"photo": np.zeros((2, 8, 8, 3)), "edges": np.ones((2, 8, 8))}, ["cat", "ship"])
+    >>> [panel.get_title() for panel in figure.axes]
+    ['cat', 'ship', '', '']
+    """
+    for name, pictures in rows.items():
+        if len(np.asarray(pictures)) != len(titles):
+            raise ValueError(
+                f"{len(np.asarray(pictures))} pictures in the row {name!r}, but {len(titles)} titles: "
+                "each column needs one"
+            )
+    size = (1.25 * len(titles) + 0.3, 1.25 * len(rows) + 0.2)
+    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
+    for panels, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for panel, picture in zip(panels, np.asarray(pictures), strict=True):
+            if picture.ndim == 3:
+                panel.imshow(picture)
+            else:
+                _draw(panel, picture)
+            panel.set(xticks=[], yticks=[])
+        panels[0].set_ylabel(name)
+    for panel, title in zip(axes[0], titles, strict=True):
+        panel.set_title(title)
+    return figure
+
+
 def learning_curves(history: History, metric: str = "val_loss") -> Figure:
     """Draw loss and accuracy over the epochs, and a dashed line where `metric` is best. Used in 1.4.
 
@@ -319,6 +362,44 @@ def validation_curves(histories: Mapping[str, History], metric: str = "val_accur
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.legend()
     return panel
+
+
+# Further: how fast ------------------------------------------------------------------------------------------
+
+
+def roofline(peak: float, bandwidths: Mapping[str, float], forms: Mapping[str, tuple[float, float]]) -> Axes:
+    """Draw how fast computations run below the roof that the machine sets them (Williams et al. 2009).
+
+    A computation that makes `i` operations with each byte it moves can be no faster than ``i * bandwidth``,
+    and nothing is faster than `peak`. Used in "The loop, sped up a thousand times".
+
+    Parameters
+    ----------
+    peak : float
+        Operations per second, at most.
+    bandwidths : mapping of str to float
+        Name of a memory → bytes per second.
+    forms : mapping of str to (float, float)
+        Name of a computation → its operations per byte, and its operations per second.
+
+    Examples
+    --------
+    >>> roofline(1e11, {"memory": 2e10}, {"loops": (1.0, 5e6), "a product": (60.0, 7e10)}).get_xlabel()
+    'operations per byte moved'
+    """
+    _, ax = plt.subplots(figsize=(7.4, 3.8))
+    intensities = [intensity for intensity, _ in forms.values()]
+    bends = [peak / bandwidth for bandwidth in bandwidths.values()]
+    left, right = min(intensities + bends) / 3, max(intensities + bends) * 3
+    lines = itertools.cycle(["-", "--", ":"])
+    for (name, bandwidth), bend, line in zip(bandwidths.items(), bends, lines, strict=False):
+        ax.plot([left, bend, right], [left * bandwidth, peak, peak], line, color="0.4", label=name)
+    for (name, (intensity, speed)), marker in zip(forms.items(), itertools.cycle("osD^vP*X"), strict=False):
+        ax.plot(intensity, speed, marker, markersize=7, label=name)
+    ax.set(xscale="log", yscale="log", xlabel="operations per byte moved", ylabel="operations per second")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    return ax
 
 
 def _draw(

