@@ -2,6 +2,7 @@
 
 PYTHON   ?= python3
 CHAPTERS ?=
+LINES    ?=
 EDITION  ?= full
 
 READY := .venv/ready
@@ -55,8 +56,8 @@ test-recorded: $(READY)  ## run every notebook on the data in COURSE_DATA_DIR an
 		"cifar10.npz, for example: COURSE_DATA_DIR=~/data make test-recorded"; exit 2; }
 	$(RUN)/pytest --numprocesses=2 --dist=loadfile --nbval chapters
 
-bench: $(READY)  ## time the library beside its peers
-	$(RUN)/python -m benchmarks
+bench: $(READY)  ## time the library beside its peers, or a part of it: make bench LINES="convolution fit"
+	$(RUN)/python -m benchmarks $(LINES)
 
 clean:  ## remove all that was made here, .venv included; what was downloaded or trained stays
 	rm -rf .venv _build course_lib.egg-info __pycache__ .pytest_cache .mypy_cache .ruff_cache .hypothesis

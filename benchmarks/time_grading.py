@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from benchmarks import seconds, table
+from benchmarks import line, seconds
 from course_lib.coursework import box
 from course_lib.coursework.release import release
 
@@ -31,7 +31,7 @@ def hand_in(folder: Path, solution: Path, students: int, place: str) -> None:
         nbformat.write(notebook, path)
 
 
-def by_course(folder: Path, students: int) -> list[float]:
+def by_course(folder: Path, students: int) -> float:
     """Grade with `course grade`, into a new folder."""
     came = folder / f"in-{students}"
     hand_in(came, folder / "release" / "teacher" / "task-2-solution.ipynb", students, "{}")
@@ -39,14 +39,10 @@ def by_course(folder: Path, students: int) -> list[float]:
     command = [HERE / "course", "grade", "task-2", came, "--secret", folder / "secret.txt", "--out"]
     out = folder / f"out-{students}"
     environment = {**os.environ, "COURSE_DATA": "sample"}
-    return seconds(
-        lambda: subprocess.run([*command, out], check=True, capture_output=True, env=environment),
-        repeats=1,
-        warm_up=False,
-    )
+    return seconds(lambda: subprocess.run([*command, out], check=True, capture_output=True, env=environment))
 
 
-def by_nbgrader(folder: Path, students: int) -> list[float]:
+def by_nbgrader(folder: Path, students: int) -> float:
     """Grade with stock `nbgrader autograde`, in a new course."""
     course = folder / "nbgrader"
     shutil.copytree(folder / "release" / "teacher" / "nbgrader" / "source", course / "source")
@@ -57,25 +53,28 @@ def by_nbgrader(folder: Path, students: int) -> list[float]:
     subprocess.run([HERE / "nbgrader", "generate_assignment", "task-2"], **run)
     solution = folder / "release" / "teacher" / "task-2-solution.ipynb"
     hand_in(course / "submitted", solution, students, "{}/task-2")
-    return seconds(
-        lambda: subprocess.run([HERE / "nbgrader", "autograde", "task-2"], **run), repeats=1, warm_up=False
-    )
+    return seconds(lambda: subprocess.run([HERE / "nbgrader", "autograde", "task-2"], **run))
 
 
 def main() -> None:
-    """Time both, then what twice and four times as many submissions cost."""
+    """Time both, then what a submission costs among twice and four times as many."""
     if box.why_not():
         print(f"\nGrading: not timed, as there is no box. {box.why_not()}")
         return
     with tempfile.TemporaryDirectory() as own:
         folder = Path(own)
         release("task-2", folder / "release", SECRET)
-        rows = {}
-        if (HERE / "nbgrader").exists():
-            rows["nbgrader autograde, 40 submissions"] = by_nbgrader(folder, 40)
-        for students in (40, 80, 160):
-            rows[f"course grade, {students} submissions"] = by_course(folder, students)
-    table("grading Task 2", rows)
+        by_nbgrader_alone = by_nbgrader(folder, 40) if (HERE / "nbgrader").exists() else None
+        graded = {students: by_course(folder, students) for students in (40, 80, 160)}
+    cores = os.cpu_count()
+    if by_nbgrader_alone:
+        taken = {"nbgrader": [by_nbgrader_alone], "course grade": [graded[40]]}
+        what = "grading 40 submissions of Task 2"
+        line(what, taken, ours="course grade", reference="nbgrader", at_least=4, threads=cores)
+    each = {f"{students}": [seconds / students] for students, seconds in graded.items()}
+    for students in ("80", "160"):
+        what = f"grading, each of {students} submissions"
+        line(what, each, ours=students, reference="40", at_most=1.1, threads=cores)
 
 
 if __name__ == "__main__":

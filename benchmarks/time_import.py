@@ -1,25 +1,26 @@
-"""How long `import course_lib` takes, beside its neighbours: whole processes, start of Python included."""
+"""Importing the course beside importing NumPy: whole processes, the start of Python included."""
 
 import subprocess
 import sys
 
-from benchmarks import seconds, table
+from benchmarks import line, side_by_side
 
 
-def start(code: str) -> None:
+def python(code: str) -> None:
     """Run a line in a new Python."""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-table(
-    "Import, in a new process",
+taken = side_by_side(
     {
-        "Python alone": seconds(lambda: start("pass"), repeats=9),
-        "import course_lib": seconds(lambda: start("import course_lib"), repeats=9),
-        "import course_lib.convolution": seconds(lambda: start("import course_lib.convolution"), repeats=9),
-        "import numpy": seconds(lambda: start("import numpy"), repeats=9),
-        "import course_lib.training (with Keras)": seconds(
-            lambda: start("import course_lib.training"), repeats=3
-        ),
-    },
+        "NumPy": lambda: python("import numpy"),
+        "course_lib": lambda: python("import course_lib"),
+        "course_lib.convolution": lambda: python("import course_lib.convolution"),
+    }
 )
+assert "tensorflow" not in subprocess.check_output(
+    [sys.executable, "-c", "import course_lib, sys; print(*sys.modules)"], text=True
+)
+line("import course_lib", taken, ours="course_lib", budget=0.3)
+line("import course_lib", taken, ours="course_lib", reference="NumPy")
+line("import course_lib.convolution", taken, ours="course_lib.convolution", reference="NumPy")

@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from benchmarks import line
 from benchmarks.chromium import find_chromium
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
@@ -78,8 +79,8 @@ def weights(addresses: list[str]) -> tuple[float, float]:
     return sum(sizes[True]) / 1000, sum(sizes[False]) / 1000
 
 
-def lighthouse(address: str, chromium: str) -> list[str]:
-    """Return Lighthouse's scores, or dashes where it can't run."""
+def lighthouse(address: str, chromium: str) -> list[int]:
+    """Return Lighthouse's scores, or none where it can't run."""
     flags = "--headless=new --no-sandbox"
     command = ["npx", "--yes", LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}"]
     done = subprocess.run(
@@ -89,13 +90,28 @@ def lighthouse(address: str, chromium: str) -> list[str]:
         text=True,
     )
     if done.returncode:
-        return ["–"] * len(JUDGED)
+        return []
     categories = json.loads(done.stdout)["categories"]
-    return [f"{100 * categories[name]['score']:.0f}" for name in JUDGED]
+    return [round(100 * categories[name]["score"]) for name in JUDGED]
+
+
+def judge(rows: dict[str, list[float]]) -> None:
+    """Give the lines of the pages that are worst."""
+
+    def worst(what: str, column: int, budget: float, unit: str, best: float = 0) -> None:
+        numbers = {name: [abs(best - row[column])] for name, row in rows.items() if len(row) > column}
+        if numbers:
+            name = max(numbers, key=lambda name: numbers[name])
+            line(f"{what}: {name}", numbers, ours=name, budget=budget, unit=unit)
+
+    worst("largest page, HTML, scripts and styles", 0, 250, "kB")
+    worst("most hosts that a page asks", 3, 1, "host(s)")
+    for number, name in enumerate(JUDGED):
+        worst(f"Lighthouse, {name}, most points lost", 4 + number, 5, "points", best=100)
 
 
 def main() -> None:
-    """Print a row for each page."""
+    """Print a row for each page, and give the lines of those that are worst."""
     chromium = find_chromium()
     if not BOOK.is_dir() or not chromium:
         print("\nPages: not measured. That needs Chromium, and the book: run `make book` before.")
@@ -112,21 +128,20 @@ def main() -> None:
     )
     heads = ("page", "page kB", "other kB", "requests", "hosts", "perform.", "access.", "practice")
     print(f"  {heads[0]:40}" + "".join(f"{head:>10}" for head in heads[1:]))
+    rows = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for path in paths:
             address = f"http://localhost:{server.server_port}/{path}"
             addresses = fetched(browser, address)
-            page, other = weights(addresses)
             hosts = len({urlsplit(url).hostname for url in addresses})
-            scores = lighthouse(address, chromium) if shutil.which("npx") else ["–"] * len(JUDGED)
-            cells = [f"{page:.0f}", f"{other:.0f}", str(len(addresses)), str(hosts), *scores]
-            print(
-                f"  {path.removeprefix('chapters/'):40}" + "".join(f"{cell:>10}" for cell in cells),
-                flush=True,
-            )
+            scores = lighthouse(address, chromium) if shutil.which("npx") else []
+            name = path.removeprefix("chapters/").removesuffix(".html")
+            rows[name] = [*weights(addresses), len(addresses), hosts, *scores]
+            print(f"  {name:40}" + "".join(f"{number:>10.0f}" for number in rows[name]), flush=True)
         browser.close()
     server.shutdown()
+    judge(rows)
 
 
 if __name__ == "__main__":

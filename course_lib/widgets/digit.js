@@ -26,14 +26,15 @@ export function drawLine(drawing, [fromRow, fromColumn], [toRow, toColumn], radi
     }
 }
 
-/** For each of `parts` equal parts of `size` pixels: [[pixel, its share of the part], …]. */
+/** For each of `parts` equal parts of `size` pixels: the first pixel of it, and how much each contributes. */
 function shares(size, parts) {
   return Array.from({ length: parts }, (_, part) => {
     const [start, end] = [(part * size) / parts, ((part + 1) * size) / parts];
-    const pixels = [];
-    for (let pixel = Math.floor(start); pixel < Math.min(Math.ceil(end), size); pixel++)
-      pixels.push([pixel, ((Math.min(end, pixel + 1) - Math.max(start, pixel)) * parts) / size]);
-    return pixels;
+    const first = Math.floor(start);
+    const weights = new Float64Array(Math.min(Math.ceil(end), size) - first);
+    for (let i = 0; i < weights.length; i++)
+      weights[i] = ((Math.min(end, first + i + 1) - Math.max(start, first + i)) * parts) / size;
+    return { first, weights };
   });
 }
 
@@ -41,15 +42,17 @@ function shares(size, parts) {
 export function areaMean({ shape: [height, width], data }, rows, columns) {
   const [vertical, horizontal] = [shares(height, rows), shares(width, columns)];
   const narrow = tensor([height, columns]);
-  for (let i = 0; i < height; i++)
-    for (let j = 0; j < columns; j++)
-      for (const [pixel, share] of horizontal[j])
-        narrow.data[i * columns + j] += share * data[i * width + pixel];
+  horizontal.forEach(({ first, weights }, j) => {
+    for (let i = 0; i < height; i++)
+      for (let k = 0; k < weights.length; k++)
+        narrow.data[i * columns + j] += weights[k] * data[i * width + first + k];
+  });
   const result = tensor([rows, columns]);
-  for (let i = 0; i < rows; i++)
-    for (const [pixel, share] of vertical[i])
+  vertical.forEach(({ first, weights }, i) => {
+    for (let k = 0; k < weights.length; k++)
       for (let j = 0; j < columns; j++)
-        result.data[i * columns + j] += share * narrow.data[pixel * columns + j];
+        result.data[i * columns + j] += weights[k] * narrow.data[(first + k) * columns + j];
+  });
   result.data.forEach((value, i) => (result.data[i] = Math.floor(value + 0.5)));
   return result;
 }

@@ -6,11 +6,11 @@ import { ARROWS, assign, atNextFrame, element, freshId, labelled, setText, whenC
 import { layersPanel, paintGrey } from "./layer_view.js";
 import { drawLine, FINE, mnistSteps } from "./digit.js";
 import { forward, probabilitiesOf, readNetwork } from "./network.js";
-import { answerOf, inPercent, probabilityBars } from "./probabilities.js";
+import { answerOf, inPercent, probabilityBars, setPercent } from "./probabilities.js";
 
 /** The model's drawing as fine as the pad, however fine it came. */
 function drawingOf(model) {
-  const fine = tensor([FINE, FINE]);
+  const fine = tensor([FINE, FINE], new Uint8ClampedArray(FINE * FINE));
   const given = decode(model.get("drawing"));
   if (!given) return fine;
   const [side] = given.shape;
@@ -187,29 +187,30 @@ function stepsOf() {
   return { root: element("div", { class: "steps" }, figures), show };
 }
 
-/** The answer: in words, as bars, and compared with that of the other image; show(null) if the pad is empty. */
+/**
+ * The answer: in words, as bars, and compared with that of the other image; show(null) if the pad is empty, and
+ * show(probabilities, false) while the pen moves too fast for numbers.
+ */
 function answersOf(names) {
   const words = element("p", { class: "answer" });
   const both = element("p", {});
   const bars = probabilityBars(names);
+  const digit = element("b");
+  const share = inPercent(0);
   const inBold = (probabilities) => {
     const [best, probability] = answerOf(probabilities);
     return element("b", {}, `${names[best]} (`, inPercent(probability), ")");
   };
 
-  function show(probabilities) {
+  function show(probabilities, inNumbers = true) {
     const [best, probability] = probabilities ? answerOf(probabilities) : [];
-    bars.show(probabilities, best);
+    bars.show(probabilities, best, null, inNumbers);
+    words.classList.toggle("without-numbers", !inNumbers);
     setText(both, probabilities ? "Lift the pen to compare." : "");
-    if (probabilities)
-      words.replaceChildren(
-        "The network answers ",
-        element("b", {}, names[best]),
-        " with probability ",
-        inPercent(probability),
-        ".",
-      );
-    else setText(words, "The pad is empty: there is nothing to answer yet.");
+    if (!probabilities) return setText(words, "The pad is empty: there is nothing to answer yet.");
+    if (share.parentElement !== words) words.replaceChildren("The network answers ", digit, " with probability ", share, ".");
+    setText(digit, names[best]);
+    if (inNumbers) setPercent(share, probability);
   }
   const compare = (centred, asDrawn) =>
     both.replaceChildren("Scaled and centred: ", inBold(centred), ". Left as drawn: ", inBold(asDrawn), ".");
@@ -251,6 +252,7 @@ function render({ model, el, signal }) {
   let drawing = drawingOf(model);
   let kept; // what this view gave to the model last; null would be an empty pad
   let ended = false; // a stroke came to its end, and its answer is to be said
+  let rest = 0; // what is to be done when the pen rests
   let lifted = ""; // what is said before it, if the pen was lifted by keyboard
 
   const settings = settingsOf(model);
@@ -303,8 +305,9 @@ function render({ model, el, signal }) {
   }
   const probabilitiesFor = (outputs) => Array.from(probabilitiesOf(network, outputs));
 
-  /** Show the answer at every frame of a stroke; what takes longer follows at its end. */
+  /** Show the answer at every frame of a stroke, its numbers when the pen rests; what takes longer follows at its end. */
   function show() {
+    clearTimeout(rest);
     const made = mnistSteps(drawing);
     const centred = model.get("centred");
     settings.show();
@@ -315,10 +318,13 @@ function render({ model, el, signal }) {
     const [seen, other] = centred ? [made.centred, made.plain] : [made.plain, made.centred];
     const outputs = outputsOf(seen);
     const probabilities = probabilitiesFor(outputs);
-    answers.show(probabilities);
+    answers.show(probabilities, !paper.isDrawing());
     paintGrey(picture, seen);
     panel.show(outputs, picture, paper.isDrawing());
-    if (paper.isDrawing()) return;
+    if (paper.isDrawing()) {
+      rest = setTimeout(() => answers.show(probabilities), 200);
+      return;
+    }
     const others = probabilitiesFor(outputsOf(other));
     answers.compare(...(centred ? [probabilities, others] : [others, probabilities]));
     if (ended) said.textContent = lifted + answers.words.textContent;

@@ -31,9 +31,9 @@ export const inkOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.11
 export function range(numbers) {
   let low = Infinity;
   let high = -Infinity;
-  for (const value of numbers) {
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (let i = 0; i < numbers.length; i++) {
+    if (numbers[i] < low) low = numbers[i];
+    if (numbers[i] > high) high = numbers[i];
   }
   return low <= high ? [low, high] : [0, 0];
 }
@@ -58,8 +58,10 @@ export function paint(canvas, { shape: [height, width, channels = 1], data }, co
 /** Paint an image of three channels whose numbers run from 0 to `white`. */
 export function paintColours(canvas, { shape: [height, width, channels], data }, white = 255) {
   const pixels = new ImageData(width, height);
-  for (let i = 0; i < height * width; i++)
-    pixels.data.set([0, 1, 2].map((c) => (255 * data[i * channels + c]) / white).concat(255), 4 * i);
+  for (let i = 0; i < height * width; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = (255 * data[i * channels + c]) / white;
+    pixels.data[4 * i + 3] = 255;
+  }
   put(canvas, pixels);
 }
 

@@ -21,62 +21,62 @@ function packedColours(steps, colour) {
   return new Uint32Array(bytes.buffer);
 }
 
-/** How numbers of a range become packed colours: with a sign if one is negative, else grey from 0. */
-function packedColouring([low, high]) {
-  const limit = Math.max(-low, high) || 1;
-  return low < 0
-    ? (value) => SIGNS[255 + Math.round((255 * value) / limit)]
-    : (value) => GREYS[Math.round((255 * value) / limit)];
+const ranges = new WeakMap();
+
+/** The range of numbers that are looked at more than once: those of a layer. */
+function rangeOf(data) {
+  if (!ranges.has(data)) ranges.set(data, range(data));
+  return ranges.get(data);
+}
+
+const keptPixels = new WeakMap();
+
+/** Fill a canvas with packed colours, fill(packed, width); they are kept, as the next ones take their place. */
+function fillWith(canvas, fill) {
+  const { width, height } = canvas;
+  let image = keptPixels.get(canvas);
+  if (image?.width !== width || image.height !== height) keptPixels.set(canvas, (image = new ImageData(width, height)));
+  const packed = new Uint32Array(image.data.buffer);
+  packed.fill(0);
+  fill(packed, width);
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** Paint an image of numbers from 0 to 255 in grey, a canvas pixel for each. */
 export function paintGrey(canvas, { shape: [height, width], data }) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
-  const pixels = new ImageData(width, height);
-  const packed = new Uint32Array(pixels.data.buffer);
-  for (let i = 0; i < packed.length; i++) packed[i] = GREYS[Math.round(data[i])];
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  fillWith(canvas, (packed) => {
+    for (let i = 0; i < packed.length; i++) packed[i] = GREYS[Math.round(data[i])];
+  });
 }
 
-const hidden = new WeakMap();
-
-/** The hidden canvas on which the numbers for a shown one are painted: made once, used at every repaint. */
-function hiddenFor(shown) {
-  if (!hidden.has(shown)) hidden.set(shown, document.createElement("canvas"));
-  return hidden.get(shown);
-}
-
-/** All channels of a tensor on a hidden canvas, a pixel for a number; draw(context, channel, …) copies one. */
-function spriteOf(shown, { shape: [height, width, channels = 1], data }, limits) {
-  const across = Math.ceil(Math.sqrt(channels));
-  const pixels = new ImageData(across * width, Math.ceil(channels / across) * height);
-  const packed = new Uint32Array(pixels.data.buffer);
-  const colourOf = packedColouring(limits);
-  for (let c = 0; c < channels; c++) {
-    const corner = Math.floor(c / across) * height * across * width + (c % across) * width;
-    for (let i = 0; i < height; i++)
-      for (let j = 0; j < width; j++)
-        packed[corner + i * across * width + j] = colourOf(data[(i * width + j) * channels + c]);
-  }
-  const canvas = hiddenFor(shown);
-  if (canvas.width !== pixels.width) canvas.width = pixels.width;
-  if (canvas.height !== pixels.height) canvas.height = pixels.height;
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  return {
-    draw: (context, c, x, y, w, h) =>
-      context.drawImage(
-        canvas,
-        (c % across) * width,
-        Math.floor(c / across) * height,
-        width,
-        height,
-        x,
-        y,
-        w,
-        h,
-      ),
-  };
+/**
+ * Paint every channel of a tensor into its box on the canvas, boxOf(channel) = [x, y, width, height], all of one size.
+ *
+ * Numbers of which one is negative get the colours of signed ones, others are grey from 0. All channels are put on
+ * the canvas at once: to draw them one by one takes several times as long.
+ */
+function paintChannels(canvas, { shape: [height, width, channels = 1], data }, [low, high], boxOf) {
+  const [colours, zero] = low < 0 ? [SIGNS, 255.5] : [GREYS, 0.5]; // and a half, as fractions are cut off
+  const scale = 255 / (Math.max(-low, high) || 1);
+  fillWith(canvas, (packed, across) => {
+    const [, , wide, tall] = boxOf(0);
+    const places = Int32Array.from({ length: wide }, (_, x) => Math.floor((x * width) / wide) * channels);
+    for (let c = 0; c < channels; c++) {
+      const [left, top] = boxOf(c);
+      const end = Math.min(wide, across - left);
+      for (let y = 0, before = -1; y < tall; y++) {
+        const row = Math.floor((y * height) / tall);
+        const start = (top + y) * across + left;
+        if (row === before) packed.copyWithin(start, start - across, start - across + end);
+        else
+          for (let x = 0, from = row * width * channels + c; x < end; x++)
+            packed[start + x] = colours[(zero + scale * data[from + places[x]]) | 0];
+        before = row;
+      }
+    }
+  });
 }
 
 // Canvases as sharp as the screen ----------------------------------------------------------------------------
@@ -140,7 +140,8 @@ export function pointed(event) {
 /**
  * A canvas of many small pictures in rows, one of them chosen by a click, choose(cell), or by keys, move(by).
  *
- * paint({ cells, columns, ratio, draw, chosen, say }): draw(context, k, x, y, width, height) draws cell k.
+ * paint({ cells, columns, ratio, draw, chosen, say }): draw(context, boxOf) draws all cells, each in its box,
+ * boxOf(cell) = [x, y, width, height].
  */
 export function gridOf(label, { choose, move }) {
   let shown = { cells: 0, columns: 1, chosen: 0 };
@@ -168,12 +169,12 @@ export function gridOf(label, { choose, move }) {
     const context = prepare(canvas, (rows * ratio) / columns);
     if (!context || cells === 0) return;
     const [pitch, tall, gap] = [canvas.width / columns, canvas.height / rows, 2 * devicePixelRatio];
-    const edges = (k) => {
-      const [x, y] = [Math.round((k % columns) * pitch), Math.round(Math.floor(k / columns) * tall)];
-      return [x + gap / 2, y + gap / 2, Math.round(pitch - gap), Math.round(tall - gap)];
+    const boxOf = (k) => {
+      const [x, y] = [(k % columns) * pitch + gap / 2, Math.floor(k / columns) * tall + gap / 2];
+      return [x, y, pitch - gap, tall - gap].map(Math.round);
     };
-    for (let k = 0; k < cells; k++) draw(context, k, ...edges(k));
-    if (chosen >= 0) frame(context, ...edges(chosen));
+    draw(context, boxOf);
+    if (chosen >= 0) frame(context, ...boxOf(chosen));
   };
   return { canvas, paint };
 }
@@ -184,13 +185,12 @@ export function columnsFor(canvas, cells, smallest) {
   return Math.min(cells, 2 ** Math.floor(Math.log2(fit)));
 }
 
-/** One picture, large: paint(draw, shape, field) frames the pixels of the field, those outside cut off. */
+/** One picture, large: draw(context, box) draws it; the pixels of the field are framed, those outside cut off. */
 function largePicture(canvas, shape, draw, field) {
   const [rows, columns] = shape;
   const context = prepare(canvas, rows / columns);
   if (!context) return;
-  draw(context, 0, 0, canvas.width, canvas.height);
-  if (!field) return;
+  draw(context, [0, 0, canvas.width, canvas.height]);
   const [top, left] = [Math.max(field.top, 0), Math.max(field.left, 0)];
   const [bottom, right] = [Math.min(field.bottom, rows - 1) + 1, Math.min(field.right, columns - 1) + 1];
   const side = canvas.width / columns;
@@ -208,14 +208,16 @@ function barsOf(canvas, data, [low, high]) {
   const [ground, negative, positive] = (looks.get(canvas) ?? lookOf(canvas)).colours;
   const [bottom, top] = [Math.min(low, 0), Math.max(high, 0)];
   const span = top - bottom || 1;
-  return (context, k, x, y, width, height) => {
-    context.fillStyle = ground;
-    context.fillRect(x, y, width, height);
-    const zero = y + (height * top) / span;
-    const tip = y + (height * (top - data[k])) / span;
-    context.fillStyle = data[k] < 0 ? negative : positive;
-    context.fillRect(x, Math.min(zero, tip), width, Math.max(Math.abs(tip - zero), devicePixelRatio));
-  };
+  return (context, boxOf) =>
+    data.forEach((value, k) => {
+      const [x, y, width, height] = boxOf(k);
+      context.fillStyle = ground;
+      context.fillRect(x, y, width, height);
+      const zero = y + (height * top) / span;
+      const tip = y + (height * (top - value)) / span;
+      context.fillStyle = value < 0 ? negative : positive;
+      context.fillRect(x, Math.min(zero, tip), width, Math.max(Math.abs(tip - zero), devicePixelRatio));
+    });
 }
 
 // The panel --------------------------------------------------------------------------------------------------
@@ -285,6 +287,7 @@ export function layersPanel({ model, network, names, signal }) {
       assign(model, within({ ...chosen(), row: chosen().row + down, column: chosen().column + right })),
   });
   const parts = [...strips, one];
+  const painted = new Map(); // part → what it shows: outputs, and what of the choice concerns it
   const waiting = new Set(); // parts that show an older drawing
   const root = element(
     "div",
@@ -321,13 +324,17 @@ export function layersPanel({ model, network, names, signal }) {
     if (atPeak) open(chosen().layer, chosen().channel);
   }
 
+  /** Paint the parts that would show another thing than they do. */
   function paint() {
     if (!outputs) return;
     waiting.clear();
     const place = chosen();
     for (const part of parts) {
-      part.explain(outputs, place);
+      const [before, concern] = painted.get(part) ?? [];
+      if (before === outputs && concern === part.concern(place)) continue;
+      if (before !== outputs || part === one) part.explain(outputs, place);
       part.paint(outputs, place, picture);
+      painted.set(part, [outputs, part.concern(place)]);
     }
     if (one.root.previousSibling !== strips[place.layer].root) strips[place.layer].root.after(one.root);
   }
@@ -344,7 +351,7 @@ export function layersPanel({ model, network, names, signal }) {
   const onScreen = onScreenOf(parts, signal);
   whenChanged(model, CHOICE, soon, signal);
   whenChanged(model, ["row", "column"], () => (atPeak = false), signal);
-  whenLookChanges(root, () => [measure(root), soon()], signal);
+  whenLookChanges(root, () => [measure(root), painted.clear(), soon()], signal);
   return {
     root,
     show(next, image, haste = false) {
@@ -405,14 +412,14 @@ function stripOf(layer, k, choosing) {
     const learned = parametersOf(layer);
     const { shape, data } = outputs[k + 1];
     const facts = [sizes(shape), learned && count(learned, "parameter"), WORDS[layer.activation](layer)];
-    setText(words, [...facts, saysFromTo(range(data))].filter(Boolean).join(" · "));
+    setText(words, [...facts, saysFromTo(rangeOf(data))].filter(Boolean).join(" · "));
   }
 
   function paint(outputs, place) {
     root.classList.toggle("chosen", place.layer === k);
     const output = outputs[k + 1];
-    const limits = range(output.data);
     if (layer.kind === "dropout") return;
+    const limits = rangeOf(output.data);
     if (layer.kind === "flatten") return flat(output, limits);
     const cells = output.shape.at(-1);
     const chosen = place.layer === k ? place.channel : -1;
@@ -424,7 +431,9 @@ function stripOf(layer, k, choosing) {
       columns,
       ratio: tall,
       chosen,
-      draw: maps ? spriteOf(grid.canvas, output, limits).draw : barsOf(grid.canvas, output.data, limits),
+      draw: maps
+        ? (context, boxOf) => paintChannels(grid.canvas, output, limits, boxOf)
+        : barsOf(grid.canvas, output.data, limits),
       say:
         chosen < 0
           ? `none of ${cells} is chosen`
@@ -445,17 +454,11 @@ function stripOf(layer, k, choosing) {
     if (!context) return;
     const padded = new Float64Array(rows * columns);
     padded.set(data);
-    spriteOf(grid.canvas, tensor([rows, columns, 1], padded), limits).draw(
-      context,
-      0,
-      0,
-      0,
-      grid.canvas.width,
-      grid.canvas.height,
-    );
+    const all = [0, 0, grid.canvas.width, grid.canvas.height];
+    paintChannels(grid.canvas, tensor([rows, columns], padded), limits, () => all);
   }
 
-  return { root, explain, paint };
+  return { root, explain, paint, concern: (place) => (place.layer === k ? place.channel : -1) };
 }
 
 /** One map, large, with the pixels of the image that one pixel of it has seen, and the weights that made it. */
@@ -486,6 +489,7 @@ function oneMap(network, names, { choose, move }) {
     element("pre", {}, code),
   );
   let shown = null;
+  let made = {}; // whose weights are painted, and how wide: they are the same for every image
 
   const point = (event) => {
     const [x, y] = pointed(event);
@@ -503,13 +507,13 @@ function oneMap(network, names, { choose, move }) {
   function paint(outputs, { layer: k, channel, row, column }, picture) {
     shown = outputs[k + 1];
     const reach = receptiveField(network, outputs, k, row, column);
-    largePicture(seen, outputs[0].shape, (context, ...box) => context.drawImage(picture, ...box), reach);
+    largePicture(seen, outputs[0].shape, (context, box) => context.drawImage(picture, ...box), reach);
     restyle(large.parentElement, large, !isMaps(shown));
     if (!isMaps(shown)) return;
     const one = channelOf(shown, channel);
-    const { draw } = spriteOf(large, one, range(one.data));
     const place = { top: row, bottom: row, left: column, right: column };
-    largePicture(large, shown.shape, (context, ...box) => draw(context, 0, ...box), place);
+    const draw = (context, box) => paintChannels(large, one, range(one.data), () => box);
+    largePicture(large, shown.shape, draw, place);
   }
 
   function explain(outputs, { layer: k, channel, row, column }) {
@@ -530,21 +534,22 @@ function oneMap(network, names, { choose, move }) {
       );
     }
     setText(sentence, madeInWords(layer, input, output, { k, channel, row, column }));
+    if (layer.kernel && made.k === k && made.channel === channel && made.look === looks.get(source)) return;
     setText(about, paintSource(source, network, outputs, { k, channel, row, column }));
     source.setAttribute("aria-label", about.textContent);
     setText(code, codeFor(layer, k, channel));
     code.parentElement.hidden = !layer.kernel;
+    made = { k, channel, look: looks.get(source) };
   }
 
-  return { root, explain, paint };
+  return { root, explain, paint, concern: (place) => Object.values(place).join() };
 }
 
 /** One channel of a tensor. */
 function channelOf({ shape: [height, width, channels], data }, channel) {
-  return tensor(
-    [height, width, 1],
-    Float64Array.from({ length: height * width }, (_, i) => data[i * channels + channel]),
-  );
+  const one = tensor([height, width]);
+  for (let i = 0; i < height * width; i++) one.data[i] = data[i * channels + channel];
+  return one;
 }
 
 /** How the chosen number came about. */
@@ -609,12 +614,8 @@ function paintSource(canvas, network, outputs, { k, channel, row, column }) {
   restyle(canvas, canvas, false, "9rem");
   const one = channelOf(input, channel);
   const window = receptiveField(network, outputs, k, row, column, k);
-  largePicture(
-    canvas,
-    input.shape,
-    (context, ...box) => spriteOf(canvas, one, range(one.data)).draw(context, 0, ...box),
-    window,
-  );
+  const draw = (context, box) => paintChannels(canvas, one, range(one.data), () => box);
+  largePicture(canvas, input.shape, draw, window);
   return `Made from channel ${channel} of ${before}.`;
 }
 
@@ -622,7 +623,8 @@ function paintSource(canvas, network, outputs, { k, channel, row, column }) {
 function paintWeights(canvas, network, outputs, { k, channel, before }) {
   const layer = network[k];
   const outgoing = layer.kernel.shape.at(-1);
-  const weights = layer.kernel.data.filter((_, i) => i % outgoing === channel);
+  const weights = new Float64Array(layer.kernel.data.length / outgoing);
+  for (let i = 0; i < weights.length; i++) weights[i] = layer.kernel.data[i * outgoing + channel];
   const limits = range(weights);
   const limit = Math.max(-limits[0], limits[1]);
   const signed = [-limit, limit];
@@ -635,24 +637,17 @@ function paintWeights(canvas, network, outputs, { k, channel, before }) {
   const rows = Math.ceil(cells / columns);
   const context = prepare(canvas, (rows * ratio) / columns);
   if (context) {
-    const draw = shape
-      ? spriteOf(canvas, tensor(shape, weights), signed).draw
-      : barsOf(canvas, weights, signed);
     const [wide, tall, gap] = [
       canvas.width / columns,
       canvas.height / rows,
       (cells < 4 ? 5 : 1) * devicePixelRatio,
     ];
-    for (let c = 0; c < cells; c++) {
-      const box = [
-        Math.round((c % columns) * wide),
-        Math.round(Math.floor(c / columns) * tall),
-        Math.round(wide - gap),
-        Math.round(tall - gap),
-      ];
-      draw(context, c, ...box);
-      if (shape) writeNumbers(context, shape, weights, c, limit, box);
-    }
+    const boxOf = (c) =>
+      [(c % columns) * wide, Math.floor(c / columns) * tall, wide - gap, tall - gap].map(Math.round);
+    if (shape) {
+      paintChannels(canvas, tensor(shape, weights), signed, boxOf);
+      for (let c = 0; c < cells; c++) writeNumbers(context, shape, weights, c, limit, boxOf(c));
+    } else barsOf(canvas, weights, signed)(context, boxOf);
   }
   if (layer.kind === "convolution")
     return `${cells === 1 ? "Its kernel" : `Its ${cells} kernels, one for each channel of ${before}`}: ${shape[0]} × ${shape[1]} weights ${fromTo(limits)}, orange negative, purple positive.`;

@@ -112,10 +112,11 @@ function filmOf(model, images) {
       ratio: images.ratio,
       chosen: page.indexOf(index()),
       say: page.includes(index()) ? images.inWords(index()) : "none chosen",
-      draw: (context, cell, ...box) => {
-        context.drawImage(thumbnail(page[cell]), ...box);
-        if (images.isWrong(page[cell])) cross(context, box);
-      },
+      draw: (context, boxOf) =>
+        page.forEach((k, cell) => {
+          context.drawImage(thumbnail(k), ...boxOf(cell));
+          if (images.isWrong(k)) cross(context, boxOf(cell));
+        }),
     });
     previous.disabled = list().indexOf(index()) <= 0;
     next.disabled = list().length === 0 || list().indexOf(index()) === list().length - 1;
@@ -181,8 +182,8 @@ function render({ model, el, signal }) {
     const divisor = model.get("divisor");
     const outputs = forward(network, tensor(shape, data.map((value) => value / divisor)));
     if (filter) filter.querySelector("select").value = model.get("shown");
+    film.show(); // first, as it looks how wide it is
     result.show(k, Array.from(probabilitiesOf(network, outputs)));
-    film.show();
     panel.show(outputs, film.thumbnail(k));
   }
 

@@ -16,6 +16,12 @@ export function percent(share) {
 export const inPercent = (probability) =>
   element("data", { class: "share", value: probability }, percent(probability));
 
+/** Change what inPercent() made to another probability. */
+export function setPercent(data, probability) {
+  data.value = probability;
+  setText(data, percent(probability));
+}
+
 /** The class with the largest probability, as [index, probability]. */
 export function answerOf(probabilities) {
   const largest = Math.max(...probabilities);
@@ -37,22 +43,27 @@ function barRow() {
   const note = element("span", { class: "soft" }, " (true)");
   const bar = element("span");
   const share = element("span");
+  const number = inPercent(0);
   const root = element("li", {}, element("span", {}, name, note), element("span", { class: "track" }, bar), share);
 
-  function show(words, probability, kind, isTrue) {
+  function show(words, probability, kind, isTrue, inNumbers) {
     setText(name, words);
     note.hidden = !isTrue;
     root.classList.toggle("true", isTrue);
     bar.className = `bar ${kind}`;
-    bar.style.width = `${100 * Math.min(probability ?? 0, 1)}%`;
-    share.replaceChildren(probability === undefined ? "" : inPercent(probability));
+    bar.style.backgroundSize = `${100 * Math.min(probability ?? 0, 1)}% 100%`; // unlike a width, no new layout
+    if (!inNumbers) return;
+    if (probability === undefined) return number.remove();
+    setPercent(number, probability);
+    if (!number.parentElement) share.append(number);
   }
   return { root, show };
 }
 
 /**
  * A bar for the probability of each class; show(probabilities, answer, truth) marks the answer, and whether it is the
- * true class where that is known. Without probabilities, the bars are empty.
+ * true class where that is known. Without probabilities, the bars are empty. The numbers can be left for later: new
+ * bars are only painted, new numbers lay out the page anew.
  */
 export function probabilityBars(names) {
   const rows = Array.from({ length: Math.min(names.length, MOST + 1) }, barRow);
@@ -64,14 +75,15 @@ export function probabilityBars(names) {
     rest,
   );
 
-  function show(probabilities, answer = null, truth = null) {
+  function show(probabilities, answer = null, truth = null, inNumbers = true) {
+    root.classList.toggle("without-numbers", !inNumbers);
     const classes = classesWithBar(names.length, probabilities, truth);
     rows.forEach((row, place) => {
       const k = classes[place];
       row.root.hidden = k === undefined;
       if (row.root.hidden) return;
       const rightly = truth === null ? "" : k === truth ? "good" : "bad";
-      row.show(names[k], probabilities?.[k], k === answer ? `chosen ${rightly}` : "", k === truth);
+      row.show(names[k], probabilities?.[k], k === answer ? `chosen ${rightly}` : "", k === truth, inNumbers);
     });
     rest.hidden = classes.length === names.length;
     setText(rest, `and ${names.length - classes.length} more`);

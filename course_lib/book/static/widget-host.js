@@ -25,7 +25,8 @@
   function sameBytes(a, b) {
     if (a.byteLength !== b.byteLength) return false;
     const [these, those] = [a, b].map((view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-    return these.every((byte, i) => byte === those[i]);
+    for (let i = 0; i < these.length; i++) if (these[i] !== those[i]) return false;
+    return true;
   }
 
   /** A state with its binary parts in their places, as DataViews. */
