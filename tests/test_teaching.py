@@ -86,6 +86,8 @@ def marking_begins(line: str, folder: Path, environment: dict[str, str]) -> None
             env=environment,
             stdout=file,
             stderr=subprocess.STDOUT,
+            # A test run in the background may have inherited that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             until = time.monotonic() + 60

@@ -24,8 +24,15 @@ export function greyColour(value, low, high) {
   return [grey, grey, grey];
 }
 
-/** Black or white, whichever is easier to read on the colour. */
-export const inkOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff");
+/**
+ * Black or white, whichever is easier to read on the colour: at least 4.5 : 1 in contrast on any.
+ * The luminance is that of WCAG 2.2; at 0.179 both contrasts, 1.05 / (l + 0.05) and (l + 0.05) / 0.05, are equal.
+ */
+export function inkOn(colour) {
+  const linear = (part) => (part <= 10 ? part / 3295 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+  const [red, green, blue] = colour.map(linear);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
+}
 
 /** Smallest and largest number; [0, 0] of none. */
 export function range(numbers) {
