@@ -96,7 +96,7 @@ def main() -> int:
         prog="python -m benchmarks",
         description="Time the course beside its peers, each benchmark in a process of its own with pinned "
         "threads, and print one table of ratios. Without names all are run, and the table is kept in "
-        "benchmarks/last.json, from which the book's page `measured` is made.",
+        "benchmarks/last.json.",
         epilog="Leave the machine alone meanwhile. The two sides of a ratio are timed in turn, so it holds "
         "on a busy machine too; the seconds don't. One benchmark alone: python -m benchmarks convolution, "
         'or make bench LINES="convolution fit".',
