@@ -41,8 +41,8 @@ def load(path: Path, now: list[Array]) -> dict[str, Any]:
     Returns
     -------
     dict
-        What was given to `save`, and ``weights``: a list of arrays like those of ``now``, or ``None`` if the
-        record was saved without any.
+        What was given to `save`, and ``weights``: a list of arrays like those of ``now``. It is empty if the
+        record was saved without weights, or if ``now`` is.
 
     Raises
     ------
@@ -57,8 +57,9 @@ def load(path: Path, now: list[Array]) -> dict[str, Any]:
 
 def _load(path: Path, now: list[Array]) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:  # before unpacking: nothing may be larger than it should
-        kept = archive.namelist() != ["record.npy"]
-        for index, value in enumerate(now if kept else ()):
+        if archive.namelist() == ["record.npy"]:
+            now = []
+        for index, value in enumerate(now):
             if archive.getinfo(f"weight_{index}.npy").file_size > value.nbytes + 1024:
                 raise ValueError(f"weight {index} is too large")
         if archive.getinfo("record.npy").file_size > 2**20:
@@ -67,8 +68,8 @@ def _load(path: Path, now: list[Array]) -> dict[str, Any]:
             raise ValueError(f"the checksum of {bad} is wrong")
     with np.load(path, allow_pickle=False) as archive:
         run: dict[str, Any] = json.loads(archive["record"].tobytes())
-        weights = [archive[f"weight_{index}"] for index in range(len(now))] if kept else []
-    for index, (value, here) in enumerate(zip(weights, now, strict=kept)):
+        weights = [archive[f"weight_{index}"] for index in range(len(now))]
+    for index, (value, here) in enumerate(zip(weights, now, strict=True)):
         if value.shape != here.shape:
             raise ValueError(f"weight {index} has the shape {value.shape}, not {here.shape}")
         if not np.isfinite(value).all():
@@ -81,12 +82,11 @@ def _load(path: Path, now: list[Array]) -> dict[str, Any]:
         raise ValueError("its history holds something other than numbers")
     if any(len(values) != len(run["seconds"]) for values in run["history"].values()):
         raise ValueError("its history does not have a value for each epoch")
-    like_now = [value.astype(here.dtype) for value, here in zip(weights, now, strict=kept)]
-    return {**run, "weights": like_now if kept else None}
+    return {**run, "weights": [value.astype(here.dtype) for value, here in zip(weights, now, strict=True)]}
 
 
 def save(path: Path, record: dict[str, Any], weights: list[Array]) -> None:
-    """Write a run, and its weights if any, beside and then renamed: never has half of one its name."""
+    """Write a run and its weights, beside and then renamed: there is never half of one under its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _delete_leftovers(path.parent)
     text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)

@@ -183,7 +183,7 @@ def fit(
             name, why_not = None, str(reason)
         else:
             name = f"{digest(json.dumps(written, sort_keys=True))}-{data}.npz"
-            run = None if fresh else _find_run(name, written, data, before, keep_weights)
+            run = None if fresh else _find_run(name, written, data, before if keep_weights else [])
             if run is not None:
                 if keep_weights:
                     model.set_weights(run["weights"])
@@ -322,15 +322,12 @@ def _folders() -> list[Path]:
     return list(dict.fromkeys([cache_folder("runs"), published]))
 
 
-def _find_run(
-    name: str, written: dict[str, Any], data: str, weights: list[Array], with_weights: bool = True
-) -> dict[str, Any] | None:
-    run = _recorded_run(name, written, data, weights, with_weights)
-    return run or _run_on_other_data(name, written, weights, with_weights)
+def _find_run(name: str, written: dict[str, Any], data: str, weights: list[Array]) -> dict[str, Any] | None:
+    return _recorded_run(name, written, data, weights) or _run_on_other_data(name, written, weights)
 
 
 def _recorded_run(
-    name: str, written: dict[str, Any], data: str, weights: list[Array], with_weights: bool = True
+    name: str, written: dict[str, Any], data: str, weights: list[Array]
 ) -> dict[str, Any] | None:
     for folder in _folders():
         path = folder / name
@@ -342,7 +339,7 @@ def _recorded_run(
             except record.Damaged as error:
                 print(f"The recorded run {name} is damaged ({error}), so it is not used.")
             else:
-                if run["weights"] is not None or not with_weights:
+                if len(run["weights"]) == len(weights):
                     return run
     return None
 
@@ -355,16 +352,14 @@ def _sentence(run: dict[str, Any]) -> str:
     )
 
 
-def _run_on_other_data(
-    name: str, written: dict[str, Any], weights: list[Array], with_weights: bool = True
-) -> dict[str, Any] | None:
+def _run_on_other_data(name: str, written: dict[str, Any], weights: list[Array]) -> dict[str, Any] | None:
     """Find a run with this recipe on other data; return it if the reader asked for that, else mention it."""
     for folder in _folders():
         for path in sorted(folder.glob(f"{name.split('-')[0]}-*.npz")):
             with contextlib.suppress(record.Damaged):
                 run = record.load(path, weights)
-                lacking = with_weights and run["weights"] is None
-                if path.name == name or run["recipe"] != written or lacking:
+                fits = run["recipe"] == written and len(run["weights"]) == len(weights)
+                if path.name == name or not fits:
                     continue
                 if os.environ.get("COURSE_REPLAY") == "other-data":
                     print("These are not the data of the recorded run, which is replayed as you asked.")

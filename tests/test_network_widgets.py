@@ -33,7 +33,7 @@ def trained_mnist():
             weights = record.load(path, model.get_weights())["weights"]
         except record.Damaged:  # of another network
             continue
-        if weights is not None:  # else only its history was kept
+        if weights:  # else only its history was kept
             model.set_weights(weights)
             return model
     raise AssertionError("the recorded run of mnist_cnn is missing")
