@@ -202,7 +202,7 @@ def _is_keras(kind: type) -> bool:
 
 
 def _is_ours(kind: type) -> bool:
-    return kind.__module__ == "course_lib.networks"
+    return kind.__module__ == "course_lib.fast_network"
 
 
 def _source(function: Any) -> str:

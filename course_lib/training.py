@@ -166,6 +166,7 @@ def fit(
         _train, model, batch_size=batch_size, validation_split=validation_split, callbacks=callbacks
     )
     if smoke():
+        model.run_eagerly = True  # for so few steps, to compile them first would take longer
         some = slice(SMOKE_IMAGES)
         held_out = validation_data and (validation_data[0][some], validation_data[1][some])
         history, seconds = train(x[some], y[some], validation_data=held_out, epochs=1)
