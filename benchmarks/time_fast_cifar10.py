@@ -14,6 +14,7 @@ import nbformat
 import numpy as np
 
 from benchmarks import line, side_by_side
+from course_lib.networks import cifar10_cnn_regularized
 
 THREADS = 2
 MARK, REPORTED = 0.7628, 30  # the test accuracy of the report's best network, (c), and its epochs
@@ -33,7 +34,7 @@ for name, (more_switches, more_arguments) in names["plan"].items():
         break
 narrow = names["build"]((32, 96, 128), **switches)
 names["compile_with"](narrow, 4, IMAGES - VALIDATION, **arguments)
-report = names["networks"].cifar10_cnn_regularized(activation=None)
+report = cifar10_cnn_regularized(activation=None)
 report.compile("rmsprop", narrow.loss, metrics=["accuracy"])
 
 x = np.random.default_rng(1).random((512, 32, 32, 3), np.float32)
