@@ -5,6 +5,8 @@ cells. How many epochs it takes is read from its recorded run: from the accuraci
 learn from, after each epoch.
 """
 
+import contextlib
+import io
 import json
 import os
 from importlib.resources import files
@@ -24,8 +26,9 @@ os.environ["COURSE_DATA"] = "sample"  # what the pixels show does not change the
 notebook = nbformat.read(Path(__file__).parent.parent / "chapters" / "further" / "fast-cifar10.ipynb", 4)
 chapter = {cell.id: cell.source for cell in notebook.cells}
 names: dict = {}
-for cell in ("imports", "data", "numbers", "covariance", "build", "cycle", "train", "rows"):
-    exec(chapter[cell], names)
+with contextlib.redirect_stdout(io.StringIO()):
+    for cell in ("imports", "data", "numbers", "covariance", "build", "cycle", "train", "rows"):
+        exec(chapter[cell], names)
 
 switches, arguments = {}, {}
 for name, (more_switches, more_arguments) in names["plan"].items():
