@@ -218,8 +218,8 @@ def test_another_question(server, visit):
     press(page, "1", then="Saved")
     page.keyboard.press("q")
     page.keyboard.press("ArrowDown")
-    page.wait_for_function("location.hash.startsWith('#words-2-6/')")
-    assert page.locator("#progress").inner_text().startswith("0 of 4")
+    page.wait_for_url("**#words-2-6/*")
+    page.locator("#progress", has_text="0 of 4").wait_for()
     assert page.locator("#rubric label").count() == len(PARTS["words-2-6"].rubric)
 
 
