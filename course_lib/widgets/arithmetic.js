@@ -36,7 +36,7 @@ export function convolution(image, kernels, { stride = 1, padding = "valid", bia
   const left = paddingBefore(width, kernelWidth, stride, padding);
   const result = tensor([rows, columns, maps]);
   const [pixels, weights, sums] = [image.data, kernels.data, result.data];
-  const values = new Float64Array(kernelHeight * kernelWidth * channels + 3); // the window's pixels that are not 0,
+  const values = new Float64Array(kernelHeight * kernelWidth * channels + 7); // the window's pixels that are not 0,
   const places = new Int32Array(values.length); // and where their weights begin
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) {
@@ -55,16 +55,25 @@ export function convolution(image, kernels, { stride = 1, padding = "valid", bia
           }
         }
       }
-      values.fill(0, count, count + 3);
+      values.fill(0, count, count + 7);
       const at = (i * columns + j) * maps;
       for (let o = 0; o < maps; o++) sums[at + o] = bias ? bias[o] : 0;
-      for (let k = 0; k < count; k += 4) {
-        // Four pixels at a time: twice as fast as one, as each sum is read and written a fourth as often.
+      for (let k = 0; k < count; k += 8) {
+        // Eight pixels at a time, as each sum is then read and written an eighth as often.
         const [p, q, r, s] = [values[k], values[k + 1], values[k + 2], values[k + 3]];
+        const [t, u, v, w] = [values[k + 4], values[k + 5], values[k + 6], values[k + 7]];
         const [a, b, c, d] = [places[k], places[k + 1], places[k + 2], places[k + 3]];
+        const [e, f, g, h] = [places[k + 4], places[k + 5], places[k + 6], places[k + 7]];
         for (let o = 0; o < maps; o++)
-          sums[at + o] =
-            sums[at + o] + p * weights[a + o] + q * weights[b + o] + r * weights[c + o] + s * weights[d + o];
+          sums[at + o] +=
+            p * weights[a + o] +
+            q * weights[b + o] +
+            r * weights[c + o] +
+            s * weights[d + o] +
+            t * weights[e + o] +
+            u * weights[f + o] +
+            v * weights[g + o] +
+            w * weights[h + o];
       }
     }
   return result;

@@ -249,6 +249,7 @@ function parametersOf({ kernel, bias }) {
 }
 
 const CHOICE = ["layer", "channel", "row", "column"];
+const REST = 100; // milliseconds without anything new, after which parts that nobody sees follow
 
 /** Where a map speaks: the row and column of its largest number, or of its middle if no other is larger. */
 function peakOf(output, channel) {
@@ -267,12 +268,15 @@ const canBeChosen = (layer) => layer.kind !== "dropout" && layer.kind !== "flatt
  * All layers of a network, and one map of one layer with what made it.
  *
  * The model's layer, channel, row and column say which. show(outputs, picture) shows what forward() returned;
- * picture is a canvas with the image, a canvas pixel for each of its pixels. In haste, as while a line is drawn,
- * only the pictures on the screen follow, one at each call; all else waits for the next show() without haste.
+ * picture is a canvas with the image, a canvas pixel for each of its pixels. What is on the screen follows at once, the
+ * rest when nothing new has come for a while. In haste, as while a line is drawn, only one picture follows at each
+ * call; all else waits for the next show() without haste.
  */
 export function layersPanel({ model, network, names, signal }) {
   let outputs = null;
   let picture = null;
+  let hasty = false;
+  let rest = 0; // what is to be painted when the reader rests
   let atPeak = null; // whether the pixel goes where the map is largest, as nobody has pointed at another
   const strips = network.map((layer, k) =>
     stripOf(layer, k, {
@@ -287,8 +291,7 @@ export function layersPanel({ model, network, names, signal }) {
       assign(model, within({ ...chosen(), row: chosen().row + down, column: chosen().column + right })),
   });
   const parts = [...strips, one];
-  const painted = new Map(); // part → what it shows: outputs, and what of the choice concerns it
-  const waiting = new Set(); // parts that show an older drawing
+  const painted = new Map(); // part → what it shows; that which was painted last comes last
   const root = element(
     "div",
     { class: "course-layers", style: `--layers: ${network.length}` },
@@ -324,47 +327,63 @@ export function layersPanel({ model, network, names, signal }) {
     if (atPeak) open(chosen().layer, chosen().channel);
   }
 
-  /** Paint the parts that would show another thing than they do. */
-  function paint() {
-    if (!outputs) return;
-    waiting.clear();
+  /** The parts that would show another thing than they do, the oldest first. */
+  function outdated() {
     const place = chosen();
-    for (const part of parts) {
-      const [before, concern] = painted.get(part) ?? [];
-      if (before === outputs && concern === part.concern(place)) continue;
-      if (before !== outputs || part === one) part.explain(outputs, place);
-      part.paint(outputs, place, picture);
-      painted.set(part, [outputs, part.concern(place)]);
-    }
-    if (one.root.previousSibling !== strips[place.layer].root) strips[place.layer].root.after(one.root);
+    return [...painted.keys()].filter((part) => {
+      const { pictured, explained, concern } = painted.get(part);
+      return pictured !== outputs || concern !== part.concern(place) || !(hasty || explained === outputs);
+    });
   }
 
-  /** In haste: of the parts on the screen, only that which waits longest. */
-  function paintOne() {
-    onScreen().forEach((part) => waiting.add(part));
-    const [part] = waiting;
-    part?.paint(outputs, chosen(), picture);
-    waiting.delete(part);
+  function paintPart(part) {
+    const place = chosen();
+    let { explained } = painted.get(part);
+    if (!hasty && (explained !== outputs || part === one)) part.explain((explained = outputs), place);
+    part.paint(outputs, place, picture);
+    painted.delete(part);
+    painted.set(part, { pictured: outputs, explained, concern: part.concern(place) });
   }
+
+  /** Paint the parts that are on the screen, or empty; in haste, one of them. */
+  function paint() {
+    clearTimeout(rest);
+    if (!outputs) return;
+    const before = strips[chosen().layer].root;
+    if (one.root.previousSibling !== before) before.after(one.root);
+    const here = outdated().filter((part) => isOnScreen(part.root) || !painted.get(part).pictured);
+    (hasty ? here.slice(0, 1) : here).forEach(paintPart);
+    if (!hasty) rest = setTimeout(paintRest, REST);
+  }
+
+  /** Paint what is not on the screen, one part after the other; an input can come in between. */
+  function paintRest() {
+    const [part] = outdated();
+    if (!part) return;
+    paintPart(part);
+    rest = setTimeout(paintRest);
+  }
+  const forget = () => parts.forEach((part) => painted.set(part, {}));
 
   const soon = atNextFrame(paint, signal);
-  const onScreen = onScreenOf(parts, signal);
+  const isOnScreen = onScreenOf(parts, signal);
+  forget();
   whenChanged(model, CHOICE, soon, signal);
   whenChanged(model, ["row", "column"], () => (atPeak = false), signal);
-  whenLookChanges(root, () => [measure(root), painted.clear(), soon()], signal);
+  whenLookChanges(root, () => [measure(root), forget(), soon()], signal);
+  signal.addEventListener("abort", () => clearTimeout(rest));
   return {
     root,
     show(next, image, haste = false) {
-      const whole = !haste || !outputs;
+      hasty = haste && outputs !== null;
       [outputs, picture] = [next, image];
-      if (!whole) return paintOne();
-      goToPeak();
+      if (!hasty) goToPeak();
       paint();
     },
   };
 }
 
-/** A function that tells which of some parts of the page are on the screen. */
+/** A function that tells whether the root of one of some parts is on the screen. */
 function onScreenOf(parts, signal) {
   const seen = new Set();
   const observer = new IntersectionObserver((entries) =>
@@ -372,7 +391,7 @@ function onScreenOf(parts, signal) {
   );
   parts.forEach((part) => observer.observe(part.root));
   signal.addEventListener("abort", () => observer.disconnect());
-  return () => parts.filter((part) => seen.has(part.root));
+  return (root) => seen.has(root);
 }
 
 /** Call a listener when an element has another width, or the page another theme. */
