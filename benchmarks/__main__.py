@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import pinned
+from course_lib import files
 
 HERE = Path(__file__).parent
 LAST = HERE / "last.json"
@@ -123,7 +124,7 @@ def main() -> int:
     print(f"\n{table(result['lines'])}\n")
     result["failed"] = failed
     if not chosen:
-        LAST.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        files.write(LAST, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
         print(f"Kept in {LAST.relative_to(HERE.parent)}.")
     if failed:
         print(f"Failed: {', '.join(failed)}. What went wrong stands above, where each of them ran.")
