@@ -71,10 +71,10 @@ def main() -> None:
         taken = {"nbgrader": [by_nbgrader_alone], "course grade": [graded[40]]}
         what = "grading 40 submissions of Task 2"
         line(what, taken, ours="course grade", reference="nbgrader", at_least=4, threads=cores)
-    each = {f"{students}": [seconds / students] for students, seconds in graded.items()}
-    for students in ("80", "160"):
-        what = f"grading, each of {students} submissions"
-        line(what, each, ours=students, reference="40", at_most=1.1, threads=cores)
+    each = {f"each of {students}": [seconds / students] for students, seconds in graded.items()}
+    for many in ("each of 80", "each of 160"):
+        what = f"grading, {many} submissions"
+        line(what, each, ours=many, reference="each of 40", at_most=1.1, threads=cores)
 
 
 if __name__ == "__main__":
