@@ -381,9 +381,9 @@ def test_in_a_stroke_the_maps_on_the_screen_follow_and_at_its_end_all_is_painted
     assert page.evaluate(PICTURES)[5] == before[5] and words.text_content() == facts
     page.mouse.up()
     wait_for(page, page.locator(".steps + p"), "Scaled and centred")
-    assert words.text_content() != facts
     page.wait_for_function(f"before => ({PICTURES})()[5] !== before", arg=before[5])  # once the pen rests
-    page.wait_for_timeout(500)  # and with it the few others that are not on the screen
+    page.wait_for_timeout(500)  # and with it what else is left
+    assert words.text_content() != facts
     after = page.evaluate(PICTURES)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")  # all is painted anew
     page.evaluate("document.documentElement.dataset.theme = 'light'")

@@ -249,7 +249,7 @@ function parametersOf({ kernel, bias }) {
 }
 
 const CHOICE = ["layer", "channel", "row", "column"];
-const REST = 100; // milliseconds without anything new, after which parts that nobody sees follow
+const REST = 100; // milliseconds without anything new, after which the words follow, and what nobody sees
 
 /** Where a map speaks: the row and column of its largest number, or of its middle if no other is larger. */
 function peakOf(output, channel) {
@@ -268,9 +268,9 @@ const canBeChosen = (layer) => layer.kind !== "dropout" && layer.kind !== "flatt
  * All layers of a network, and one map of one layer with what made it.
  *
  * The model's layer, channel, row and column say which. show(outputs, picture) shows what forward() returned;
- * picture is a canvas with the image, a canvas pixel for each of its pixels. What is on the screen follows at once, the
- * rest when nothing new has come for a while. In haste, as while a line is drawn, only one picture follows at each
- * call; all else waits for the next show() without haste.
+ * picture is a canvas with the image, a canvas pixel for each of its pixels. Pictures on the screen follow at once,
+ * words and all else when nothing new has come for a while. In haste, as while a line is drawn, only one picture
+ * follows at each call; all else waits for the next show() without haste.
  */
 export function layersPanel({ model, network, names, signal }) {
   let outputs = null;
@@ -327,22 +327,18 @@ export function layersPanel({ model, network, names, signal }) {
     if (atPeak) open(chosen().layer, chosen().channel);
   }
 
-  /** The parts that would show another thing than they do, the oldest first. */
-  function outdated() {
-    const place = chosen();
-    return [...painted.keys()].filter((part) => {
-      const { pictured, explained, concern } = painted.get(part);
-      return pictured !== outputs || concern !== part.concern(place) || !(hasty || explained === outputs);
-    });
+  /** Whether a part would show another picture than it does. */
+  function isOld(part) {
+    const { pictured, concern } = painted.get(part);
+    return pictured !== outputs || concern !== part.concern(chosen());
   }
 
-  function paintPart(part) {
-    const place = chosen();
+  function paintPart(part, withWords) {
     let { explained } = painted.get(part);
-    if (!hasty && (explained !== outputs || part === one)) part.explain((explained = outputs), place);
-    part.paint(outputs, place, picture);
+    if (withWords) part.explain((explained = outputs), chosen());
+    if (isOld(part)) part.paint(outputs, chosen(), picture);
     painted.delete(part);
-    painted.set(part, { pictured: outputs, explained, concern: part.concern(place) });
+    painted.set(part, { pictured: outputs, explained, concern: part.concern(chosen()) });
   }
 
   /** Paint the parts that are on the screen, or empty; in haste, one of them. */
@@ -351,16 +347,21 @@ export function layersPanel({ model, network, names, signal }) {
     if (!outputs) return;
     const before = strips[chosen().layer].root;
     if (one.root.previousSibling !== before) before.after(one.root);
-    const here = outdated().filter((part) => isOnScreen(part.root) || !painted.get(part).pictured);
-    (hasty ? here.slice(0, 1) : here).forEach(paintPart);
+    const old = [...painted.keys()].filter(isOld);
+    const here = old.filter((part) => isOnScreen(part.root) || !painted.get(part).pictured);
+    for (const part of hasty ? here.slice(0, 1) : here) {
+      const { explained } = painted.get(part);
+      // Nobody reads while images rush by; but where a reader points, the numbers are to follow.
+      paintPart(part, !hasty && (!explained || (explained === outputs && part === one)));
+    }
     if (!hasty) rest = setTimeout(paintRest, REST);
   }
 
-  /** Paint what is not on the screen, one part after the other; an input can come in between. */
+  /** Write and paint what is left, one part after the other; an input can come in between. */
   function paintRest() {
-    const [part] = outdated();
+    const part = [...painted.keys()].find((part) => isOld(part) || painted.get(part).explained !== outputs);
     if (!part) return;
-    paintPart(part);
+    paintPart(part, true);
     rest = setTimeout(paintRest);
   }
   const forget = () => parts.forEach((part) => painted.set(part, {}));

@@ -3,10 +3,10 @@
 import { tensor } from "./arithmetic.js";
 import { decode } from "./arrays.js";
 import { paint, paintColours, range } from "./drawing.js";
-import { assign, atNextFrame, choice, element, whenChanged, widgetFrame } from "./elements.js";
+import { assign, atNextFrame, choice, element, setText, whenChanged, widgetFrame } from "./elements.js";
 import { columnsFor, gridOf, layersPanel } from "./layer_view.js";
 import { forward, givesLogits, probabilitiesOf, readNetwork } from "./network.js";
-import { answerOf, inPercent, probabilityBars } from "./probabilities.js";
+import { answerOf, inPercent, probabilityBars, setPercent } from "./probabilities.js";
 
 const FILTERS = {
   all: () => true,
@@ -127,7 +127,10 @@ function filmOf(model, images) {
 /** The chosen image, large, and the network's answer in words and as bars. */
 function resultOf(network, names, images) {
   const large = element("canvas", { role: "img", class: "chosen-image" });
-  const said = element("p", { class: "said", "aria-live": "polite" });
+  const [which, name, verdict] = [element("span"), element("b"), element("span")];
+  const share = inPercent(0);
+  const sentence = [which, name, " with probability ", share, ". ", verdict];
+  const said = element("p", { class: "said", "aria-live": "polite" }, sentence);
   const bars = probabilityBars(names);
   const note = givesLogits(network)
     ? "The last layer gives logits; softmax has made these probabilities of them."
@@ -138,15 +141,11 @@ function resultOf(network, names, images) {
     const truth = images.labels?.[k];
     images.paint(large, k);
     large.setAttribute("aria-label", `The image: ${images.nameOf(k)}`);
-    said.replaceChildren(
-      `${images.nameOf(k)}: the network answers `,
-      element("b", {}, names[answer]),
-      " with probability ",
-      inPercent(probability),
-      ". ",
-    );
-    if (truth === answer) said.append(element("span", { class: "right" }, "Right."));
-    else if (images.labels) said.append(element("span", { class: "wrong" }, `Wrong: it is ${names[truth]}.`));
+    setText(which, `${images.nameOf(k)}: the network answers `);
+    setText(name, names[answer]);
+    setPercent(share, probability);
+    verdict.className = truth === answer ? "right" : "wrong";
+    if (images.labels) setText(verdict, truth === answer ? "Right." : `Wrong: it is ${names[truth]}.`);
     bars.show(probabilities, answer, truth);
   }
   const words = element("div", {}, said, bars.root, element("p", { class: "soft" }, note));
