@@ -333,6 +333,7 @@ export function layersPanel({ model, network, names, signal }) {
     return pictured !== outputs || concern !== part.concern(chosen());
   }
 
+  /** Bring a part up to date: its words if they are wanted, its picture if it is old. */
   function paintPart(part, withWords) {
     let { explained } = painted.get(part);
     if (withWords) part.explain((explained = outputs), chosen());

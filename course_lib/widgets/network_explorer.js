@@ -130,7 +130,7 @@ function resultOf(network, names, images) {
   const [which, name, verdict] = [element("span"), element("b"), element("span")];
   const share = inPercent(0);
   const sentence = [which, name, " with probability ", share, ". ", verdict];
-  const said = element("p", { class: "said", "aria-live": "polite" }, sentence);
+  const said = element("p", { class: "said", "aria-live": "polite", "aria-atomic": "true" }, sentence);
   const bars = probabilityBars(names);
   const note = givesLogits(network)
     ? "The last layer gives logits; softmax has made these probabilities of them."
