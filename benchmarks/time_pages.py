@@ -1,7 +1,8 @@
 """What a page of the built book costs its reader: bytes, requests, hosts, and how Lighthouse judges it.
 
 The book is served from this machine, compressed, as a web server would. Each page is read to its end, so that
-all widgets on it have come alive. Lighthouse simulates a phone on a slow connection.
+all widgets on it have come alive. Lighthouse simulates a phone on a slow connection. Its scores change from
+run to run: each page is judged three times, and the middle score stands.
 """
 
 import gzip
@@ -13,6 +14,7 @@ import threading
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median_low
 from urllib.parse import unquote, urlsplit
 
 from benchmarks import line
@@ -80,19 +82,21 @@ def weights(addresses: list[str]) -> tuple[float, float]:
 
 
 def lighthouse(address: str, chromium: str) -> list[int]:
-    """Return Lighthouse's scores, or none where it can't run."""
+    """Return the middle one of three scores for each category, or none where Lighthouse can't run."""
     flags = "--headless=new --no-sandbox"
     command = ["npx", "--yes", LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}"]
-    done = subprocess.run(
-        [*command, f"--only-categories={','.join(JUDGED)}"],
-        env={**os.environ, "CHROME_PATH": chromium},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        return []
-    categories = json.loads(done.stdout)["categories"]
-    return [round(100 * categories[name]["score"]) for name in JUDGED]
+    runs = []
+    for _ in range(3):
+        done = subprocess.run(
+            [*command, f"--only-categories={','.join(JUDGED)}"],
+            env={**os.environ, "CHROME_PATH": chromium},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            return []
+        runs.append(json.loads(done.stdout)["categories"])
+    return [round(100 * median_low(run[name]["score"] for run in runs)) for name in JUDGED]
 
 
 def judge(rows: dict[str, list[float]]) -> None:

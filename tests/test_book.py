@@ -8,7 +8,9 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
+from pygments.token import STANDARD_TYPES
 
+from course_lib.book.highlighting import PLAIN
 from course_lib.book.mathml import to_mathml
 
 ROOT = Path(__file__).parents[1]
@@ -156,6 +158,17 @@ def test_a_page_is_light(book, pages):
         if size > PAGE_LIMIT:
             heavy[path.relative_to(book)] = size
     assert heavy == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("kind", PLAIN, ids=str)
+def test_code_written_as_text_has_the_colour_of_text(book, theme, kind):
+    css = (book / "_static" / "pygments.css").read_text(encoding="utf8")
+    text, piece = (
+        re.search(rf'"{theme}"\] \.highlight {place}{{[^}}]*\bcolor: (#\w+)', css)
+        for place in ("", rf"\.{STANDARD_TYPES[kind]} ")
+    )
+    assert text[1] == piece[1]
 
 
 def test_nothing_that_a_page_hides_is_published(book):

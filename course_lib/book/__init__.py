@@ -17,9 +17,12 @@ HERE = Path(__file__).parent
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
-    from course_lib.book import editions, mathml, styles, widgets
+    from sphinx.highlighting import PygmentsBridge
+
+    from course_lib.book import editions, highlighting, mathml, styles, widgets
 
     app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
+    PygmentsBridge.html_formatter = highlighting.PlainTextFormatter
     app.connect("config-inited", add_own_files)
     app.connect("html-page-context", let_no_script_wait, priority=900)
     app.connect("build-finished", styles.make_one_sheet, priority=900)  # when the theme has written its own
