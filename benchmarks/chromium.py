@@ -13,6 +13,11 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def let_paint(page: Any) -> None:
+    """Wait until a page has painted what it was asked for so far; widgets repaint at the next frame."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def work_of(page: Any) -> Callable[[], float]:
     """Return what tells how long a page has worked: milliseconds of the processor, on its main thread.
 

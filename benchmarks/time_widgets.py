@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import line
-from benchmarks.chromium import find_chromium, work_of
+from benchmarks.chromium import find_chromium, let_paint, work_of
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
-PAINTED = "() => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)))"
 INPUTS, ROUNDS = 60, 5
 BUDGET = 0.016  # seconds: a frame of a screen that shows 60 in a second
 EMPTY = "<title>Empty</title><div tabindex=0 style='height: 500px'></div>"
@@ -83,7 +82,7 @@ def milliseconds(page: Any, selector: str, act: Act) -> Iterator[float]:
     for i in range(INPUTS):
         before = worked()
         act(page, box, i)
-        page.evaluate(PAINTED)
+        let_paint(page)
         yield worked() - before
     page.mouse.up()
 

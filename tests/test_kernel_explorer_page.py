@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 from PIL import Image
 
-from benchmarks.chromium import work_of
+from benchmarks.chromium import let_paint, work_of
 from course_lib.convolution import maxpool_layer
 from course_lib.widgets.base import read_module
 from course_lib.widgets.kernel_explorer import KernelExplorer
@@ -175,8 +175,9 @@ def test_by_keyboard_alone(show):
     map_.focus()
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "Home"):
         page.keyboard.press(key)
+    let_paint(page)
     sentence = root.locator(".sentence")
-    sentence.filter(has_text="Row 1, column 0").wait_for()
+    assert sentence.inner_text().startswith("Row 1, column 0 ")
     assert f"9 products sum to {expected[1, 0]:g}" in sentence.inner_text().replace("−", "-")
     products = [float(text.replace("−", "-")) for text in root.locator("td b").all_inner_texts()]
     assert sum(products) == expected[1, 0]
@@ -186,7 +187,7 @@ def test_by_keyboard_alone(show):
     page.keyboard.press("Enter")
     field(page, "activation").select_option("relu")
     field(page, "max-pooling").select_option("2")
-    sentence.filter(has_text="ReLU").wait_for()
+    let_paint(page)
     value = max(expected[1, 0] - 100, 0)
     assert f"ReLU: {value:g}" in root.locator(".sum").inner_text()
     assert numbers(page)[4][0] == "1 × 1"
@@ -246,17 +247,18 @@ def test_a_link_restores_the_setting(show):
     first.get_by_label("stride").select_option("2")
     first.get_by_label("padding").select_option("same")
     first.get_by_label("flip").select_option("yes")
+    let_paint(page)
     first.get_by_role("button", name="Link").click()
     assert page.evaluate("location.hash") == f"#{one.link_name}=i:1;k:learned5;s:2;p:same;f:1"
     written = ",".join(str(value) for value in kernel.ravel())
     own = f"{two.link_name}=i:1;k:{written};b:-1.5;a:leaky_relu;m:3"
-    expected = [numbers(page, 0)]
+    expected = numbers(page, 0)
     explorer = KernelExplorer(PHOTO, kernel=kernel, bias=-1.5, activation="leaky_relu", pool_size=3)
     page.goto(f"{page.url}&{own}")
     page.reload()
     page.wait_for_selector(".kernel-explorer")
     second.get_by_text("This is the setting of the link").wait_for()
-    assert numbers(page, 0) == expected[0]
+    assert numbers(page, 0) == expected
     run_shown(second, explorer)
     # In the same page, another link; what the first explorer has stays as it was.
     first.get_by_label("stride").select_option("3")
@@ -266,6 +268,7 @@ def test_a_link_restores_the_setting(show):
 
 
 def run_shown(root, explorer):
+    let_paint(root.page)
     root.get_by_role("button", name="Copy as Python: NumPy").click()
     run(root.locator("pre").inner_text(), explorer)
 
@@ -301,6 +304,7 @@ def test_predict_first(show):
     page.get_by_role("button", name="Predict first").click()
     question = page.locator(".question")
     words = question.locator(".name", has_text="Which number stands").inner_text()
+    let_paint(page)
     row, column = (int(word.strip(",")) for word in words.split() if word.strip(",").isdigit())
     assert "hidden" in page.locator(".sentence").inner_text()
     assert page.locator("td b").all_inner_texts() == ["?"] * 9
@@ -308,6 +312,7 @@ def test_predict_first(show):
     question.get_by_label("your answer").fill(str(right + 7))
     page.keyboard.press("Enter")
     question.get_by_text(f"It is {right}: your answer is 7 too high.".replace("-", "−")).wait_for()
+    let_paint(page)
     assert "?" not in page.locator("td b").all_inner_texts()
     question.get_by_role("button", name="Another pixel").click()
     question.get_by_label("your answer").fill("a lot")
@@ -461,6 +466,7 @@ def test_channels_of_the_kernel(show):
     run_shown(root, KernelExplorer(PHOTO, kernel=kernel))
     root.get_by_label("which image").select_option("1")
     root.get_by_text("the sum of the kernel's three channels").wait_for()
+    let_paint(page)
     run_code = root.locator("pre").inner_text()
     run(run_code, KernelExplorer(DIGIT, kernel=kernel))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_network_widgets import sample_digits, sequential, trained_mnist
 
-from benchmarks.chromium import work_of
+from benchmarks.chromium import let_paint, work_of
 from course_lib.backend import keras
 from course_lib.widgets.digit_pad import DigitPad
 from course_lib.widgets.network_explorer import NetworkExplorer
@@ -293,8 +293,8 @@ def test_digits_drawn_small_in_a_corner_are_read_once_they_are_centred(show, pad
         assert probabilities_on(page)[digit] > 0.9
         centred = page.get_by_label("Scale and centre")
         centred.uncheck()
-        text = wait_for(page, page.locator(".steps figure").first, "The network sees this")
-        assert "Drawn" in text
+        let_paint(page)
+        assert "Drawn" in wait_for(page, page.locator(".steps figure").first, "The network sees this")
         bars = probabilities_on(page)
         assert bars[digit] < 0.9 and sum(bars) == pytest.approx(1, abs=1e-9)
         centred.check()
@@ -358,15 +358,17 @@ def test_a_digit_is_drawn_by_finger_and_equals_python(show):
     assert page.locator(".pad").bounding_box() == box  # the finger drew, and did not move the page
 
 
-PAINTED = "() => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)))"
 PICTURES = "() => [...document.querySelectorAll('.course-layers canvas')].map((canvas) => canvas.toDataURL())"
 
 
 def test_in_a_stroke_the_maps_on_the_screen_follow_and_at_its_end_all_is_painted(show, pad):
     page = show(pad, height=700)
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # now time passes only when it is told to
     draw(page, 1, 0.2, 0.2, 0.6, 0.6)
-    answer, words = page.locator(".answer").first, page.locator(".layer > p").first
-    wait_for(page, answer, "answers 1 with")
+    page.clock.run_for(1000)
+    steps, words = page.locator(".steps + p"), page.locator(".layer > p").first
+    assert "answers 1 with" in page.locator(".answer").first.text_content()
     facts, before = words.text_content(), page.evaluate(PICTURES)
     last = page.get_by_role("slider", name="Layer 5, Dense")
     assert last.bounding_box()["y"] > 700
@@ -375,19 +377,21 @@ def test_in_a_stroke_the_maps_on_the_screen_follow_and_at_its_end_all_is_painted
     page.mouse.down()
     for share in np.linspace(0.2, 0.5, 8):
         page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.2 * box["height"])
-        page.evaluate(PAINTED)
+        page.clock.run_for(20)
     assert page.evaluate(PICTURES)[0] != before[0]
-    wait_for(page, page.locator(".steps + p"), "Lift the pen to compare")
+    assert "Lift the pen to compare" in steps.text_content()
     assert page.evaluate(PICTURES)[5] == before[5] and words.text_content() == facts
     page.mouse.up()
-    wait_for(page, page.locator(".steps + p"), "Scaled and centred")
-    page.wait_for_function(f"before => ({PICTURES})()[5] !== before", arg=before[5])  # once the pen rests
-    page.wait_for_timeout(500)  # and with it what else is left
-    assert words.text_content() != facts
+    page.clock.run_for(20)
+    assert "Scaled and centred" in steps.text_content()
+    assert page.evaluate(PICTURES)[5] == before[5]
+    page.clock.run_for(1000)  # the pen rests, and what is left follows
+    assert page.evaluate(PICTURES)[5] != before[5] and words.text_content() != facts
+    page.clock.resume()
     after = page.evaluate(PICTURES)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")  # all is painted anew
     page.evaluate("document.documentElement.dataset.theme = 'light'")
-    page.evaluate(PAINTED)
+    let_paint(page)
     assert page.evaluate(PICTURES) == after
 
 
@@ -403,7 +407,7 @@ def test_while_drawing_the_page_works_for_less_than_a_frame(show, pad, height):
     for i in range(60):
         before = worked()
         page.mouse.move(x + 60 * math.sin(i / 8), y + 2.6 * i)
-        page.evaluate(PAINTED)
+        let_paint(page)
         milliseconds.append(worked() - before)
     page.mouse.up()
     assert 0 < np.median(milliseconds) < 16

@@ -1,7 +1,7 @@
 // The kernel's stage: a grid of numbers to edit, a slider for the chosen one, and the channels of the kernel.
 
 import { tensor } from "./arithmetic.js";
-import { encode } from "./arrays.js";
+import { decode, encode } from "./arrays.js";
 import { inkOn, range, signedColour } from "./drawing.js";
 import { ARROWS, choice, element, freshId } from "./elements.js";
 import { inCell, inFull, placeInWords, readNumber, sliderLimit } from "./kernel_numbers.js";
@@ -15,10 +15,12 @@ export function kernelStage(view) {
   let channel = 0; // and its channel, where the kernel has three
   let cells = []; // the fields, row after row
   const id = freshId("kernel");
+  // What the model holds: two edits can come before the next repaint, and the second must not undo the first.
+  const kernelNow = () => decode(view.model.get("kernel"));
   const setKernel = (kernel) => view.set({ kernel: encode(kernel) });
 
   const sizes = [3, 4, 5, 6, 7].map((k) => [String(k), `${k} × ${k}`]);
-  const size = choice("size", sizes, "3", (k) => setKernel(resized(view.setting.kernel, Number(k))));
+  const size = choice("size", sizes, "3", (k) => setKernel(resized(kernelNow(), Number(k))));
   const grid = element("div", {
     class: "grid",
     role: "group",
@@ -32,14 +34,15 @@ export function kernelStage(view) {
     const canvas = element("canvas", { "aria-hidden": "true" });
     const onchoose = () => {
       channel = c;
-      if (view.setting.kernel.shape.length === 2) setKernel(apart(view.setting.kernel));
+      const kernel = kernelNow();
+      if (kernel.shape.length === 2) setKernel(apart(kernel));
       view.refresh();
     };
     const what = { name: `edit the kernel's ${name} channel`, group, onchoose };
     return { canvas, ...chip(what, canvas, element("span", {}, name)) };
   });
   const forAll = "all channels alike";
-  const onchoose = () => setKernel(summed(view.setting.kernel));
+  const onchoose = () => setKernel(summed(kernelNow()));
   const alike = chip({ name: forAll, group, onchoose }, element("span", {}, forAll));
   const channelSwitch = element(
     "div",
@@ -53,15 +56,15 @@ export function kernelStage(view) {
 
   /** The grid on screen: the channel that is edited, or the kernel as the image meets it. */
   function gridShown() {
-    const { kernel, image } = view.setting;
+    const kernel = kernelNow();
     if (kernel.shape.length === 2) return kernel;
-    return image.shape[2] === 1 ? summed(kernel) : channelOf(kernel, channel);
+    return view.setting.image.shape[2] === 1 ? summed(kernel) : channelOf(kernel, channel);
   }
 
   function edit([row, column], value) {
-    const { kernel, image } = view.setting;
+    const kernel = kernelNow();
     const k = kernel.shape[0];
-    const deep = kernel.shape.length === 3 && image.shape[2] === 3;
+    const deep = kernel.shape.length === 3 && view.setting.image.shape[2] === 3;
     const old = deep ? kernel : gridShown();
     const next = tensor(old.shape, old.data.slice());
     next.data[deep ? (row * k + column) * 3 + channel : row * k + column] = value + 0;
@@ -70,7 +73,7 @@ export function kernelStage(view) {
 
   /** One cell. As in a spreadsheet, arrow keys move on, and what is typed replaces the number. */
   function cellField(row, column) {
-    const exact = () => gridShown().data[row * view.setting.kernel.shape[0] + column];
+    const exact = () => gridShown().data[row * kernelNow().shape[0] + column];
     const field = element("input", {
       type: "text",
       inputmode: "decimal",
